@@ -1,0 +1,1 @@
+"""Alembic operations for sealed columns (the package of the migrations to come)."""

@@ -1,0 +1,52 @@
+"""Field-level encryption for SQLAlchemy.
+
+Declare a column encrypted, bind a keyring to the engine, and the ORM does the rest:
+plaintext in Python, ciphertext in the database::
+
+    class Patient(Base):
+        born: Mapped[date | None] = mapped_column(EncryptedType(Date))
+
+    bind_keyring(engine, Keyring.from_env())
+
+Compatibility: bytes written by this version open in every later one. The format is
+specified in docs/FORMAT.md.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy_sealed.engine import bind_keyring, set_default_keyring
+from sqlalchemy_sealed.envelope import SuiteId
+from sqlalchemy_sealed.errors import (
+    ConfigurationError,
+    DecryptionError,
+    EncodingError,
+    QueryError,
+    ReencryptionError,
+    SealedError,
+)
+from sqlalchemy_sealed.jobs.reencryption import Reencryption
+from sqlalchemy_sealed.keys.key import Key
+from sqlalchemy_sealed.keys.keyring import Keyring
+from sqlalchemy_sealed.keys.state import KeyState
+from sqlalchemy_sealed.padding import Blocks, Bucket, Padme
+from sqlalchemy_sealed.types import EncryptedType
+
+__all__ = [
+    "Blocks",
+    "Bucket",
+    "ConfigurationError",
+    "DecryptionError",
+    "EncodingError",
+    "EncryptedType",
+    "Key",
+    "KeyState",
+    "Keyring",
+    "Padme",
+    "QueryError",
+    "Reencryption",
+    "ReencryptionError",
+    "SealedError",
+    "SuiteId",
+    "bind_keyring",
+    "set_default_keyring",
+]

@@ -1,0 +1,270 @@
+"""The field cipher: codec, padding, suite, field id and keyring, brought together.
+
+Everything here is strict and explains its failures; :mod:`sqlalchemy_sealed.fast` does
+the same work for SQLAlchemy's processors and falls back on it.
+
+Errors are raised outside ``except`` blocks: the cause of a failure (a
+``UnicodeEncodeError``, say) holds the value, and ``__context__`` would carry it along.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, TypeAlias
+
+from sqlalchemy_sealed.associated import row_context
+from sqlalchemy_sealed.envelope import (
+    Envelope,
+    from_text,
+    to_text,
+)
+from sqlalchemy_sealed.errors import (
+    AuthenticationError,
+    DecryptionError,
+    EncodingError,
+    MalformedEnvelopeError,
+    NotSealedError,
+    VerificationError,
+)
+from sqlalchemy_sealed.field import Field, describe
+from sqlalchemy_sealed.fieldkeys import FieldKey, FieldKeys
+from sqlalchemy_sealed.keys.key import Key
+from sqlalchemy_sealed.padding import unpad
+from sqlalchemy_sealed.scope import Binding
+from sqlalchemy_sealed.suites import (
+    SALT_LENGTH,
+    InvalidTag,
+    SivCipher,
+    XaesCipher,
+)
+
+__all__ = ["FieldCipher", "Stored", "cipher_of"]
+
+Stored: TypeAlias = bytes | str
+
+_READY_LIMIT: Final = 4096
+_NOTHING: Final[tuple[Any, ...]] = (b"", b"", None, [].pop, None)
+
+
+class FieldCipher:
+    """Seals and opens the values of one field with the keyring of one binding."""
+
+    def __init__(self, field: Field, binding: Binding) -> None:
+        self.field = field
+        self._keys = FieldKeys(field, binding)
+        #: header + salt (or header) -> (decrypt, header), for the opener.
+        self.ready: dict[bytes, tuple[Any, Any]] = {}
+        #: One tuple (prefix, header, encrypt, pop a nonce, decrypt), for the sealer.
+        self.slot: list[tuple[Any, ...]] = [_NOTHING]
+        binding.watch(self)
+
+    def clear_keys(self) -> None:
+        """Forget every derived key: the keyring has changed."""
+        self._keys.clear()
+        self.ready.clear()
+        self.slot[0] = _NOTHING
+
+    def seal(self, value: Any, row: bytes | None = None) -> Stored:
+        """Return the stored form of a value.
+
+        Raises:
+            EncodingError: the codec does not accept the value.
+            KeyringNotBoundError: there is no keyring.
+
+        """
+        return self.seal_bytes(self._encode(value), row)
+
+    def seal_bytes(self, plain: bytes, row: bytes | None = None) -> Stored:
+        """Seal bytes that are canonical already, under the active key."""
+        padded = self.field.padding.pad(plain) if self.field.padding else plain
+        key = self._keys.active()
+        aad = key.header + self._row(row)
+        envelope = key.header + key.cipher.seal(padded, aad)
+        return to_text(envelope) if self.field.text else envelope
+
+    def seal_under(self, value: Any, key: Key) -> Stored:
+        """Seal under one key version.
+
+        For comparisons with a deterministic column, which may hold every version.
+        """
+        plain = self._encode(value)
+        padded = self.field.padding.pad(plain) if self.field.padding else plain
+        derived = self._keys.sealing(key)
+        envelope = derived.header + derived.cipher.seal(padded, derived.header)
+        return to_text(envelope) if self.field.text else envelope
+
+    def searched(self) -> tuple[Key, ...]:
+        """Return the versions a search asks for, lowest first.
+
+        In an order that a rotation does not change: whoever has counted the versions
+        before it asks for the same ones after it.
+        """
+        return tuple(sorted(self._keys.keyring.readable, key=lambda k: k.version))
+
+    def open(self, stored: object, row: bytes | None = None) -> Any:
+        """Return the value of a stored form.
+
+        Raises:
+            DecryptionError: one of its subclasses says why.
+
+        """
+        plain = self.open_bytes(stored, row)
+        value, failed = _attempt(self.field.codec.decode, plain)
+        if failed:
+            raise MalformedEnvelopeError(
+                f"{self.field.context}: the value is authentic, but its plaintext is "
+                f"no canonical {type(self.field.codec).__name__} value. "
+                "Did the declared type change? Declare the type it was written with"
+            )
+        return value
+
+    def open_bytes(self, stored: object, row: bytes | None = None) -> bytes:
+        """Return the canonical bytes of a stored form, authenticated."""
+        envelope = self._parse(stored)
+        key = self._keys.of(envelope.header)
+        aad = key.header + self._row(row)
+        try:
+            padded: bytes | None = key.cipher.open(envelope.body, aad)
+        except InvalidTag:
+            padded = None
+        if padded is None:
+            raise AuthenticationError(
+                f"{self.field.context}: {describe(envelope.header)} does not "
+                "authenticate. The bytes were altered, or were sealed for another "
+                "column (a renamed table or column needs context='old name'). "
+                "Restore the value from a backup, or correct context="
+            )
+        self._learn(key, envelope)
+        if not key.padded:
+            return padded
+        plain: bytes
+        plain, failed = _attempt(unpad, padded)
+        if failed:
+            raise MalformedEnvelopeError(
+                f"{self.field.context}: the value is authentic, but not padded"
+            )
+        return plain
+
+    def needs_reencryption(self, stored: object) -> bool:
+        """Tell whether a value is sealed with anything but the active key."""
+        return bytes(self._parse(stored).header) != self.active_header()
+
+    def active_header(self) -> bytes:
+        """Return the 24 bytes every freshly sealed value starts with."""
+        return self._keys.active().header
+
+    # -- parts -------------------------------------------------------------------
+
+    def _encode(self, value: Any) -> bytes:
+        codec = self.field.codec
+        reason = ""
+        try:
+            encoded: bytes = codec.encode(value)
+        except EncodingError as error:
+            reason = f": {error}"
+        except Exception:  # noqa: BLE001 - its text and attributes may hold the value
+            reason = ""
+        else:
+            return encoded
+        name = type(codec).__name__.removesuffix("Codec")
+        raise EncodingError(
+            f"{self.field.context}: a Python {type(value).__name__} does not fit the "
+            f"declared {name} value{reason}. Nothing was written"
+        )
+
+    def _row(self, row: bytes | None) -> bytes:
+        if self.field.row_bound is (row is None):
+            raise EncodingError(
+                f"{self.field.context}: a row id is "
+                + ("missing" if row is None else "given, but not declared")
+            )
+        return row_context(row)
+
+    def _parse(self, stored: object) -> Envelope:
+        try:
+            if self.field.text:
+                return Envelope.parse(from_text(stored))
+            if isinstance(stored, bytes | bytearray | memoryview):
+                return Envelope.parse(bytes(stored))
+            error: DecryptionError = NotSealedError("it is not of a binary type")
+        except (NotSealedError, MalformedEnvelopeError) as caught:
+            error = caught
+        if isinstance(error, NotSealedError):
+            raise NotSealedError(
+                f"{self.field.context} holds a value that is not sealed ({error}). "
+                "It is plaintext or was written by something else; it is not returned "
+                "and not changed. `sealed status` counts such rows, `sealed verify` "
+                "names them"
+            )
+        raise MalformedEnvelopeError(f"{self.field.context}: {error}")
+
+    def _learn(self, key: FieldKey, envelope: Envelope) -> None:
+        if key.former:
+            return  # the closures know the present declaration only
+        revision = self._keys.keyring.revision
+        if len(self.ready) >= _READY_LIMIT:
+            self.ready.clear()
+        if isinstance(key.cipher, SivCipher):
+            self.ready[key.header] = (key.cipher.open, key.header)
+        else:
+            salt = envelope.body[:SALT_LENGTH]
+            self.ready[key.header + salt] = (key.cipher.decryptor(salt), key.header)
+        self._recheck(revision)
+
+    def reseal(self, stored: object) -> Stored | None:
+        """Seal a stored form anew, or return ``None`` if it is current.
+
+        Raises:
+            DecryptionError: the stored form cannot be opened.
+            VerificationError: the new form does not open to the same bytes.
+
+        """
+        if not self.needs_reencryption(stored):
+            return None
+        plain = self.open_bytes(stored)
+        sealed = self.seal_bytes(plain)
+        if self.open_bytes(sealed) != plain:
+            raise VerificationError(
+                f"{self.field.context}: a freshly sealed value does not open to what "
+                "was sealed; nothing was written. Check the machine's memory"
+            )
+        self._stock()
+        return sealed
+
+    def seal_and_stock(self, value: Any) -> Stored:
+        """Seal a value and lay out what the fast closures need for the next ones."""
+        sealed = self.seal(value)
+        self._stock()
+        return sealed
+
+    def _stock(self) -> None:
+        """Lay out header, salt and nonces of the active key."""
+        revision = self._keys.keyring.revision
+        key = self._keys.active()
+        if isinstance(key.cipher, XaesCipher) and self.field.salt_epoch > 1:
+            epoch = key.cipher.epoch()
+            prefix = key.header + epoch.salt
+            check = key.cipher.decryptor(epoch.salt)
+            self.slot[0] = (prefix, key.header, epoch.encrypt, epoch.nonces.pop, check)
+            self._recheck(revision)
+
+    def _recheck(self, revision: object) -> None:
+        # A change of the keyring between reading and remembering: forget again.
+        if self._keys.keyring.revision is not revision:
+            self.clear_keys()
+
+
+def cipher_of(binding: Binding, field: Field) -> FieldCipher:
+    """Return the one cipher of a field in a binding."""
+    cipher = binding.ciphers.get(field)
+    if not isinstance(cipher, FieldCipher):
+        cipher = binding.ciphers.setdefault(field, FieldCipher(field, binding))
+        assert isinstance(cipher, FieldCipher)  # noqa: S101 - for the type checker
+    return cipher
+
+
+def _attempt(function: Callable[[bytes], Any], data: bytes) -> tuple[Any, bool]:
+    try:
+        return function(data), False
+    except Exception:  # noqa: BLE001 - its text and attributes may hold the value
+        return None, True

@@ -1,0 +1,142 @@
+"""The commands that work on a database: reencrypt, status, verify."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sqlalchemy_sealed.cli.demo import demo
+from sqlalchemy_sealed.cli.keys import keys
+from sqlalchemy_sealed.cli.options import (
+    as_json,
+    job_engine,
+    key_options,
+    load_keyring,
+    load_target,
+    target_options,
+)
+from sqlalchemy_sealed.cli.output import (
+    ProgressReport,
+    talk,
+)
+from sqlalchemy_sealed.cli.report import (
+    print_reports,
+    print_status,
+    print_verifications,
+)
+from sqlalchemy_sealed.jobs.reencryption import Reencryption
+from sqlalchemy_sealed.jobs.verification import verify as verify_target
+from sqlalchemy_sealed.status import open_runs
+from sqlalchemy_sealed.status import status as census
+
+__all__ = ["cli"]
+
+_ATTENTION = 3
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="sqlalchemy-sealed")
+def cli() -> None:
+    """Field-level encryption for SQLAlchemy."""
+
+
+cli.add_command(keys)
+cli.add_command(demo)
+
+
+@cli.command()
+@target_options
+@key_options
+@click.option("--batch-size", type=click.IntRange(min=1), default=1000)
+@click.option("--max-dead-letters", type=click.IntRange(min=0), default=1000)
+@as_json
+@click.pass_context
+def reencrypt(
+    context: click.Context,
+    target: str,
+    url: str,
+    keys: Path | None,
+    active: int | None,
+    batch_size: int,
+    max_dead_letters: int,
+    as_json: bool,
+) -> None:
+    """Move every row to the active key.
+
+    It may be killed at any moment; the same command goes on where it stopped.
+    """
+    keyring = load_keyring(keys, active)
+    with job_engine(url, keyring) as engine, ProgressReport() as progress:
+        job = Reencryption(
+            engine,
+            load_target(target),
+            batch_size=batch_size,
+            max_dead_letters=max_dead_letters,
+            on_progress=progress,
+        )
+        reports = job.run()
+    print_reports(reports, as_json)
+    if any(report.counts.dead for report in reports):
+        talk(
+            "some values could not be decrypted and were left as they are; "
+            "they are listed in sealed_dead_letters"
+        )
+        context.exit(_ATTENTION)
+
+
+@cli.command()
+@target_options
+@key_options
+@as_json
+@click.pass_context
+def status(
+    context: click.Context,
+    target: str,
+    url: str,
+    keys: Path | None,
+    active: int | None,
+    as_json: bool,
+) -> None:
+    """Count rows per column and key version, plaintext and unknown keys too."""
+    keyring = _optional_keyring(keys, active)
+    with job_engine(url, keyring) as engine:
+        columns = census(engine, load_target(target), keyring)
+        runs = open_runs(engine)
+    print_status(columns, runs, as_json)
+    attention = {"unknown key", "other declaration"}
+    if any(
+        column.not_sealed or any(key.state in attention for key in column.keys)
+        for column in columns
+    ):
+        context.exit(_ATTENTION)
+
+
+def _optional_keyring(keys: Path | None, active: int | None) -> Any:
+    if keys is None and "SEALED_KEYS" not in os.environ:
+        talk("without --keys or SEALED_KEYS the states of the keys are not known")
+        return None
+    return load_keyring(keys, active)
+
+
+@cli.command()
+@target_options
+@key_options
+@as_json
+@click.pass_context
+def verify(
+    context: click.Context,
+    target: str,
+    url: str,
+    keys: Path | None,
+    active: int | None,
+    as_json: bool,
+) -> None:
+    """Open every value once, and list those that do not open."""
+    with job_engine(url, load_keyring(keys, active)) as engine:
+        results = verify_target(engine, load_target(target))
+    print_verifications(results, as_json)
+    if any(result.failed for result in results):
+        context.exit(_ATTENTION)

@@ -1,0 +1,156 @@
+"""``sealed keys``: generate, list and rotate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from sqlalchemy_sealed.cli.keyfile import (
+    add_key,
+    create_file,
+    environment_text,
+    set_active,
+)
+from sqlalchemy_sealed.cli.options import as_json, key_options, load_keyring
+from sqlalchemy_sealed.cli.output import print_json, print_table, talk
+from sqlalchemy_sealed.errors import KeyStateError
+from sqlalchemy_sealed.keys.keyring import Keyring
+from sqlalchemy_sealed.keys.state import KeyState
+
+__all__ = ["keys"]
+
+
+@click.group()
+def keys() -> None:
+    """Make, list and rotate keys."""
+
+
+@keys.command()
+@click.option("--out", type=click.Path(path_type=Path), help="Write a key file, 0600.")
+@as_json
+def generate(out: Path | None, as_json: bool) -> None:
+    """Make a new keyring with one key.
+
+    Without --out the value of the variable SEALED_KEYS is printed on stdout: it is the
+    secret itself.
+    """
+    keyring = Keyring.generate()
+    key = keyring.active
+    if out is None:
+        text = environment_text(keyring)
+        talk("The line on stdout is secret. Put it into the variable SEALED_KEYS.")
+        if as_json:
+            print_json({"SEALED_KEYS": text, "version": 1, "kid": key.kid.hex()})
+        else:
+            click.echo(text)
+        return
+    create_file(out, key)
+    talk(f"wrote {out}, readable by its owner only")
+    if as_json:
+        print_json({"file": str(out), "version": 1, "kid": key.kid.hex()})
+    else:
+        click.echo(str(out))
+
+
+@keys.command("list")
+@key_options
+@as_json
+def list_(keys: Path | None, active: int | None, as_json: bool) -> None:
+    """List versions, key ids and states. No secret is shown."""
+    keyring = load_keyring(keys, active)
+    rows = [
+        {
+            "version": key.version,
+            "kid": key.kid.hex(),
+            "state": keyring.state(key.version).value,
+        }
+        for key in keyring
+    ]
+    if as_json:
+        print_json(rows)
+    else:
+        print_table(
+            ["version", "kid", "state"],
+            [[str(row[name]) for name in ("version", "kid", "state")] for row in rows],
+        )
+
+
+@keys.command()
+@key_options
+@click.option("--activate", is_flag=True, help="Second step: let it seal new values.")
+@click.option("--now", is_flag=True, help="Both steps at once, for a single process.")
+@as_json
+def rotate(
+    keys: Path | None, active: int | None, activate: bool, now: bool, as_json: bool
+) -> None:
+    """Publish a new key version, or activate the published one.
+
+    Two visible steps: publish, give the new version to every process, then --activate.
+    A process that does not hold it yet could not read what the others write.
+    """
+    if activate and now:
+        raise click.UsageError("--activate and --now exclude each other")
+    keyring = load_keyring(keys, active)
+    if not activate:
+        _publish(keyring, keys, now)
+    if activate or now:
+        _activate(keyring, keys)
+    newest = keyring.keys[-1]
+    if keys is None:
+        talk("The line on stdout is secret. Put it into the variable SEALED_KEYS.")
+    if as_json:
+        result = {
+            "version": newest.version,
+            "kid": newest.kid.hex(),
+            "active": keyring.active.version,
+        }
+        secret = {"SEALED_KEYS": environment_text(keyring)} if keys is None else {}
+        print_json({**result, **secret})
+    elif keys is None:
+        click.echo(environment_text(keyring))
+    else:
+        click.echo(f"active={keyring.active.version} newest={newest.version}")
+
+
+def _pending(keyring: Keyring) -> list[int]:
+    return [
+        key.version
+        for key in keyring
+        if keyring.state(key.version) is KeyState.PRE_ACTIVE
+    ]
+
+
+def _publish(keyring: Keyring, path: Path | None, now: bool) -> None:
+    pending = _pending(keyring)
+    if pending:
+        raise KeyStateError(
+            f"key version {pending[0]} is published and not active yet; activate it "
+            "first: sealed keys rotate --activate"
+        )
+    key = keyring.publish()
+    if path is not None:
+        add_key(path, key)
+    if not now:
+        talk(
+            f"published key version {key.version}. Give it to every process, restart "
+            "them, then run: sealed keys rotate --activate"
+        )
+
+
+def _activate(keyring: Keyring, path: Path | None) -> None:
+    pending = _pending(keyring)
+    if len(pending) != 1:
+        raise KeyStateError(
+            "there is no published version to activate; run first: sealed keys rotate"
+            if not pending
+            else f"several versions are published ({pending}); name the active one "
+            "in the key file"
+        )
+    keyring.activate(pending[0])
+    if path is not None:
+        set_active(path, pending[0])
+    talk(
+        f"key version {pending[0]} is active. Restart the processes, then move the "
+        "old rows: sealed reencrypt MODULE:NAME --url URL"
+    )

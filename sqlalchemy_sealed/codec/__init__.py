@@ -1,0 +1,1 @@
+"""Python values as canonical bytes, and back: one class per codec of the format."""

@@ -1,0 +1,1 @@
+"""Moving data: runs, ranges, batches and the writers of each database."""

@@ -1,0 +1,65 @@
+"""The list of values that could not be decrypted."""
+
+from __future__ import annotations
+
+import uuid
+
+from sqlalchemy import Connection, Engine, and_, delete, func, insert, select
+
+from sqlalchemy_sealed.jobs.batch import DeadLetter
+from sqlalchemy_sealed.jobs.rowkey import key_to_text
+from sqlalchemy_sealed.jobs.tables import database_time, dead_letters
+
+__all__ = ["DeadLetters"]
+
+
+class DeadLetters:
+    """The dead letters of one run."""
+
+    def __init__(self, run_id: str, table: str) -> None:
+        self._run_id = run_id
+        self._table = table
+        self._mine = dead_letters.c.run_id == run_id
+
+    def add(self, connection: Connection, letters: list[DeadLetter]) -> None:
+        """List values, each once."""
+        for letter in letters:
+            row_key = key_to_text(letter.key)
+            if self._knows(connection, letter.column, row_key):
+                continue
+            connection.execute(
+                insert(dead_letters).values(
+                    id=str(uuid.uuid4()),
+                    run_id=self._run_id,
+                    table_name=self._table,
+                    column_name=letter.column,
+                    row_key=row_key,
+                    error=letter.error,
+                    kid=letter.kid,
+                    key_version=letter.version,
+                    seen_at=database_time(connection),
+                )
+            )
+
+    def _knows(self, connection: Connection, column: str, row_key: str) -> bool:
+        same = and_(
+            self._mine,
+            dead_letters.c.column_name == column,
+            dead_letters.c.row_key == row_key,
+        )
+        return connection.scalar(select(dead_letters.c.id).where(same)) is not None
+
+    def clear(self, connection: Connection) -> None:
+        """Take all of them off the list."""
+        connection.execute(delete(dead_letters).where(self._mine))
+
+    def count(self, connection: Connection) -> int:
+        """Return how many there are."""
+        return connection.scalar(select(func.count()).where(self._mine)) or 0
+
+    def keys(self, engine: Engine) -> set[str]:
+        """Return the keys of the rows they are in."""
+        with engine.connect() as connection:
+            return set(
+                connection.scalars(select(dead_letters.c.row_key).where(self._mine))
+            )

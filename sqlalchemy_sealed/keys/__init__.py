@@ -1,0 +1,1 @@
+"""Keys, keyrings, and where they are read from."""
