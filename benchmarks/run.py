@@ -9,8 +9,10 @@ from collections.abc import Callable
 
 import core
 import cryptography
+import descriptor
 import flush
 import load
+import lookup
 import raw
 import reencrypt
 import sqlalchemy
@@ -21,6 +23,8 @@ _PARTS: dict[str, Callable[[Setting], list[Line]]] = {
     "load": load.run,
     "flush": flush.run,
     "core": core.run,
+    "descriptor": descriptor.run,
+    "lookup": lookup.run,
     "raw": raw.run,
     "reencrypt": reencrypt.run,
 }
@@ -60,7 +64,7 @@ def _options() -> argparse.Namespace:
         "--rows",
         type=int,
         default=1_000_000,
-        help="rows that are re-encrypted; the other parts use at most 100,000",
+        help="rows that are searched and re-encrypted; other parts use at most 100,000",
     )
     parser.add_argument("--repeat", type=int, default=5, help="rounds that count")
     parser.add_argument(

@@ -5,6 +5,7 @@ plaintext in Python, ciphertext in the database::
 
     class Patient(Base):
         born: Mapped[date | None] = mapped_column(EncryptedType(Date))
+        email = encrypted(String, index=BlindIndex(normalize="email"))
 
     bind_keyring(engine, Keyring.from_env())
 
@@ -14,6 +15,7 @@ specified in docs/FORMAT.md.
 
 from __future__ import annotations
 
+from sqlalchemy_sealed.descriptor import encrypted
 from sqlalchemy_sealed.engine import bind_keyring, set_default_keyring
 from sqlalchemy_sealed.envelope import SuiteId
 from sqlalchemy_sealed.errors import (
@@ -24,29 +26,44 @@ from sqlalchemy_sealed.errors import (
     ReencryptionError,
     SealedError,
 )
+from sqlalchemy_sealed.index import BlindIndex, plan_index
 from sqlalchemy_sealed.jobs.reencryption import Reencryption
-from sqlalchemy_sealed.keys.key import Key
+from sqlalchemy_sealed.keys.key import IndexKey, Key
 from sqlalchemy_sealed.keys.keyring import Keyring
 from sqlalchemy_sealed.keys.state import KeyState
+from sqlalchemy_sealed.normalize import Normalizer
 from sqlalchemy_sealed.padding import Blocks, Bucket, Padme
+from sqlalchemy_sealed.scope import ciphertext_only, tenant
+from sqlalchemy_sealed.together import open_all
 from sqlalchemy_sealed.types import EncryptedType
+from sqlalchemy_sealed.unreadable import Ciphertext, Unreadable
 
 __all__ = [
+    "BlindIndex",
     "Blocks",
     "Bucket",
+    "Ciphertext",
     "ConfigurationError",
     "DecryptionError",
     "EncodingError",
     "EncryptedType",
+    "IndexKey",
     "Key",
     "KeyState",
     "Keyring",
+    "Normalizer",
     "Padme",
     "QueryError",
     "Reencryption",
     "ReencryptionError",
     "SealedError",
     "SuiteId",
+    "Unreadable",
     "bind_keyring",
+    "ciphertext_only",
+    "encrypted",
+    "open_all",
+    "plan_index",
     "set_default_keyring",
+    "tenant",
 ]

@@ -17,9 +17,10 @@ from typing import Any
 from sqlalchemy_sealed.errors import EncodingError
 from sqlalchemy_sealed.tlv import encode_items
 
-__all__ = ["ROW_ID_KINDS", "row_context", "row_id", "scope"]
+__all__ = ["ROW_ID_KINDS", "index_scope", "row_context", "row_id", "scope"]
 
-_FIELD, _TENANT, _ROW, _APPLICATION = 0x01, 0x02, 0x03, 0x05
+_FIELD, _TENANT, _ROW, _INDEX, _APPLICATION = 0x01, 0x02, 0x03, 0x04, 0x05
+_NORMALIZER, _NORMALIZER_VERSION = 0x06, 0x07
 _MOST_COLUMNS = 255
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MICROSECOND = dt.timedelta(microseconds=1)
@@ -30,6 +31,31 @@ def scope(field_id: str, tenant: str | None = None) -> bytes:
     items = [(_FIELD, field_id.encode())]
     if tenant is not None:
         items.append((_TENANT, tenant.encode()))
+    return encode_items(items)
+
+
+def index_scope(
+    field_id: str,
+    name: str,
+    normalizer: tuple[str, int] | None = None,
+    tenant: str | None = None,
+) -> bytes:
+    """Return the SCOPE bytes that select the derived key of one blind index.
+
+    Args:
+        field_id: the field, or the fields of a compound index.
+        name: the name of the index among those of the field.
+        normalizer: id and version; values compared as they are have none.
+        tenant: the tenant id, where every tenant has keys of its own.
+
+    """
+    items = [(_FIELD, field_id.encode())]
+    if tenant is not None:
+        items.append((_TENANT, tenant.encode()))
+    items.append((_INDEX, name.encode()))
+    if normalizer is not None:
+        items.append((_NORMALIZER, normalizer[0].encode()))
+        items.append((_NORMALIZER_VERSION, normalizer[1].to_bytes(4)))
     return encode_items(items)
 
 

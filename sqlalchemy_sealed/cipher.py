@@ -43,15 +43,24 @@ __all__ = ["FieldCipher", "Stored", "cipher_of"]
 Stored: TypeAlias = bytes | str
 
 _READY_LIMIT: Final = 4096
+#: Tenants are many; what is dropped here is derived again.
+_CIPHERS_LIMIT: Final = 4096
 _NOTHING: Final[tuple[Any, ...]] = (b"", b"", None, [].pop, None)
 
 
 class FieldCipher:
     """Seals and opens the values of one field with the keyring of one binding."""
 
-    def __init__(self, field: Field, binding: Binding) -> None:
+    def __init__(
+        self, field: Field, binding: Binding, tenant: str | None = None
+    ) -> None:
+        if field.tenant_scoped is (tenant is None):
+            raise EncodingError(
+                f"{field.context}: a tenant is "
+                + ("missing" if tenant is None else "given, but not declared")
+            )
         self.field = field
-        self._keys = FieldKeys(field, binding)
+        self._keys = FieldKeys(field, binding, tenant)
         #: header + salt (or header) -> (decrypt, header), for the opener.
         self.ready: dict[bytes, tuple[Any, Any]] = {}
         #: One tuple (prefix, header, encrypt, pop a nonce, decrypt), for the sealer.
@@ -122,7 +131,9 @@ class FieldCipher:
         """Return the canonical bytes of a stored form, authenticated."""
         envelope = self._parse(stored)
         key = self._keys.of(envelope.header)
-        aad = key.header + self._row(row)
+        context = self._row(row)
+        # A value of a former declaration may have none.
+        aad = key.header + context if key.row_bound else key.header
         try:
             padded: bytes | None = key.cipher.open(envelope.body, aad)
         except InvalidTag:
@@ -211,7 +222,7 @@ class FieldCipher:
             self.ready[key.header + salt] = (key.cipher.decryptor(salt), key.header)
         self._recheck(revision)
 
-    def reseal(self, stored: object) -> Stored | None:
+    def reseal(self, stored: object, row: bytes | None = None) -> Stored | None:
         """Seal a stored form anew, or return ``None`` if it is current.
 
         Raises:
@@ -221,9 +232,9 @@ class FieldCipher:
         """
         if not self.needs_reencryption(stored):
             return None
-        plain = self.open_bytes(stored)
-        sealed = self.seal_bytes(plain)
-        if self.open_bytes(sealed) != plain:
+        plain = self.open_bytes(stored, row)
+        sealed = self.seal_bytes(plain, row)
+        if self.open_bytes(sealed, row) != plain:
             raise VerificationError(
                 f"{self.field.context}: a freshly sealed value does not open to what "
                 "was sealed; nothing was written. Check the machine's memory"
@@ -254,11 +265,15 @@ class FieldCipher:
             self.clear_keys()
 
 
-def cipher_of(binding: Binding, field: Field) -> FieldCipher:
-    """Return the one cipher of a field in a binding."""
-    cipher = binding.ciphers.get(field)
+def cipher_of(binding: Binding, field: Field, tenant: str | None = None) -> FieldCipher:
+    """Return the one cipher of a field, and of a tenant, in a binding."""
+    name = (field, tenant)
+    cipher = binding.ciphers.get(name)
     if not isinstance(cipher, FieldCipher):
-        cipher = binding.ciphers.setdefault(field, FieldCipher(field, binding))
+        if len(binding.ciphers) >= _CIPHERS_LIMIT:
+            binding.ciphers.clear()
+        made = FieldCipher(field, binding, tenant)
+        cipher = binding.ciphers.setdefault(name, made)
         assert isinstance(cipher, FieldCipher)  # noqa: S101 - for the type checker
     return cipher
 

@@ -20,8 +20,11 @@ from sqlalchemy.types import TypeDecorator
 
 from sqlalchemy_sealed.envelope import SuiteId
 from sqlalchemy_sealed.errors import NotSearchableError, SecretHandlingError
+from sqlalchemy_sealed.index import BlindIndex
 from sqlalchemy_sealed.keys.key import Key
 from sqlalchemy_sealed.scope import most_readable_versions
+from sqlalchemy_sealed.searching import SEARCHES, check_search, operator_name, search
+from sqlalchemy_sealed.termcolumns import term_columns
 
 if TYPE_CHECKING:
     from sqlalchemy_sealed.types import EncryptedType
@@ -146,7 +149,52 @@ class SealedComparator(TypeDecorator.Comparator[_T]):
                 return super().operate(op, *other, **kwargs)
             if _is_value(op, operand):
                 return self._search([operand] if op is operators.eq else operand)
+        if sealed.index is not None and op in SEARCHES:
+            return self._look_up(sealed.index, op, operand)
         raise NotSearchableError(_refusal(sealed, op, operand))
+
+    def candidates(self, *values: Any) -> Any:
+        """Return the condition for rows that may have one of the values.
+
+        With a truncated index these are more rows than have it.
+
+        Raises:
+            NotSearchableError: there is no index, or a value is ``None`` or SQL.
+
+        """
+        index = getattr(self.type, "index", None)
+        if index is None:
+            raise NotSearchableError(_refusal(self.type, operators.eq, values))
+        op = operators.eq if len(values) == 1 else operators.in_op
+        return search(
+            self._name(),
+            self._terms(index),
+            op,
+            values[0] if values[1:] == () else values,
+        )
+
+    def _look_up(self, index: BlindIndex, op: Any, operand: Any) -> Any:
+        name = self._name()
+        check_search(name, index, op)
+        if index.is_truncated:
+            raise NotSearchableError(
+                f"{name}: {operator_name(op)} on a truncated index would find rows "
+                "with other values too. Select with .candidates(value), and compare "
+                "the attribute of what was found, or declare it with encrypted()"
+            )
+        return search(name, self._terms(index), op, operand)
+
+    def _name(self) -> str:
+        return getattr(self.type, "context", None) or "a sealed column"
+
+    def _terms(self, index: BlindIndex) -> Any:
+        terms = term_columns(self.expr, index)
+        if terms is None:
+            raise NotSearchableError(
+                f"{self._name()}: the index column is not part of what is searched. "
+                "Select it in the subquery too, or search in the table itself"
+            )
+        return terms
 
     def reverse_operate(self, op: Any, other: Any, **kwargs: Any) -> Any:
         """Refuse: no operator with the sealed column on the right has a meaning."""
@@ -205,7 +253,7 @@ def _refusal(sealed: Any, op: Any, operand: Any) -> str:
         + (
             ", == and in_"
             if deterministic
-            else "; equality needs suite='deterministic'"
+            else "; equality needs index=BlindIndex() or suite='deterministic'"
         )
         + "; anything else: load the rows and compare in Python"
     )

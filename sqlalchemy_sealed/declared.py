@@ -8,7 +8,7 @@ database must open on another.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from sqlalchemy import types as sa
 from sqlalchemy.dialects import mysql, postgresql
@@ -41,11 +41,13 @@ from sqlalchemy_sealed.errors import (
     SealedError,
     UnsupportedTypeError,
 )
+from sqlalchemy_sealed.index import BlindIndex
 
 __all__ = [
     "after_opening",
     "before_sealing",
     "check_deterministic",
+    "check_index",
     "codec_of",
     "decorators_of",
     "few_values",
@@ -245,3 +247,22 @@ def check_deterministic(codec: Codec) -> None:
             f"{type(codec).__name__.removesuffix('Codec')} values have more than one "
             "byte form: the deterministic suite cannot hold them. Use the default suite"
         )
+
+
+def check_index(index: BlindIndex, inner: sa.TypeEngine[Any]) -> None:
+    """Refuse an index on values that it cannot find, or would give away.
+
+    Raises:
+        DeclarationError: naming the type and the reason.
+
+    """
+    if not isinstance(cast("Any", index), BlindIndex):
+        raise DeclarationError("index= is a BlindIndex(...)")
+    check_deterministic(codec_of(inner, deterministic=True))
+    if index.normalizer is not None and not isinstance(inner, sa.String):
+        raise DeclarationError(
+            f"normalize={index.normalizer.id!r} is for text, not for "
+            f"{type(inner).__name__}"
+        )
+    if few_values(inner):
+        index.check_few(f"a {type(inner).__name__}")

@@ -20,11 +20,15 @@ which at that moment are plaintext. No message and no attribute holds a value or
     │   ├── MalformedEnvelopeError    truncated, or a header that is not allowed
     │   ├── UnknownKeyError           sealed under a key this keyring does not hold
     │   ├── KeyNotReadableError       the key is there, its state forbids reading
+    │   ├── MissingTenantError        nobody says which tenant the value belongs to
     │   ├── DeclarationMismatchError  suite, flags or codec differ from the column's
     │   └── AuthenticationError       altered bytes, or moved from another column
     ├── QueryError                  a statement that cannot work on sealed values
     │   ├── NotSearchableError        an operator or function without an answer
-    │   └── MixedFieldsError          two different fields treated as one
+    │   ├── MixedFieldsError          two different fields treated as one
+    │   └── SeparatedValueError       a value without its row, tenant or index terms
+    ├── CiphertextOnlyError         a plaintext inside ``ciphertext_only()``
+    ├── WouldBlockError             a key that would be fetched inside an event loop
     ├── SecretHandlingError         an attempt to pickle or print a secret
     └── ReencryptionError           a run that cannot start or go on
         ├── RunConflictError          another run works on this table
@@ -40,6 +44,7 @@ from sqlalchemy.exc import DontWrapMixin
 __all__ = [
     "ActiveKeyError",
     "AuthenticationError",
+    "CiphertextOnlyError",
     "ConfigurationError",
     "DeclarationError",
     "DeclarationMismatchError",
@@ -54,6 +59,7 @@ __all__ = [
     "KeyringNotBoundError",
     "LeaseLostError",
     "MalformedEnvelopeError",
+    "MissingTenantError",
     "MixedFieldsError",
     "NotSealedError",
     "NotSearchableError",
@@ -62,10 +68,12 @@ __all__ = [
     "RunConflictError",
     "SealedError",
     "SecretHandlingError",
+    "SeparatedValueError",
     "TooManyDeadLettersError",
     "UnknownKeyError",
     "UnsupportedTypeError",
     "VerificationError",
+    "WouldBlockError",
 ]
 
 
@@ -133,6 +141,10 @@ class KeyNotReadableError(DecryptionError):
     """An envelope whose key is suspended or destroyed."""
 
 
+class MissingTenantError(DecryptionError):
+    """Neither the row nor ``tenant(...)`` names the tenant of a value."""
+
+
 class DeclarationMismatchError(DecryptionError):
     """An envelope whose suite, flags or codec are not what the column declares."""
 
@@ -151,6 +163,18 @@ class NotSearchableError(QueryError):
 
 class MixedFieldsError(QueryError):
     """Values of two different fields in one comparison, union or assignment."""
+
+
+class SeparatedValueError(QueryError):
+    """A statement that would part a value from its row, its tenant or its terms."""
+
+
+class CiphertextOnlyError(SealedError):
+    """A plaintext that would be sealed inside a ``ciphertext_only()`` block."""
+
+
+class WouldBlockError(SealedError):
+    """Keys would have to be fetched where waiting would block an event loop."""
 
 
 class SecretHandlingError(SealedError):

@@ -14,8 +14,11 @@ from typing import Any, Final, cast
 
 from sqlalchemy_sealed.cipher import FieldCipher, Stored
 from sqlalchemy_sealed.envelope import BODY_MINIMUM, HEADER_LENGTH, SuiteId
+from sqlalchemy_sealed.errors import CiphertextOnlyError
 from sqlalchemy_sealed.padding import Blocks, unpad
+from sqlalchemy_sealed.scope import BLOCKS, is_ciphertext_only
 from sqlalchemy_sealed.suites import NONCE_LENGTH, SALT_LENGTH
+from sqlalchemy_sealed.unreadable import Ciphertext
 
 __all__ = ["opener", "resealer", "sealer"]
 
@@ -38,23 +41,49 @@ def opener(cipher: FieldCipher) -> _Function:
     """Return a function that opens a stored form; NULL is ``None``."""
     field = cipher.field
     if field.row_bound or field.text:
-        return _null_safe(cipher.open)
+        return _null_safe(cipher.open, _unopened)
     if field.suite is SuiteId.AES_256_SIV:
         return _siv_opener(cipher)
     return _padded_opener(cipher) if field.padding else _plain_opener(cipher)
 
 
-def _null_safe(function: _Function) -> _Function:
-    return lambda value: None if value is None else function(value)
+def _unopened(value: Any, open_: _Function) -> Any:
+    """Do the unusual: NULL, or a ``ciphertext_only()`` block somewhere."""
+    if value is None:
+        return None
+    return Ciphertext(value) if is_ciphertext_only() else open_(value)
+
+
+def _unsealed(value: Any, seal: _Function) -> Any:
+    if value is None:
+        return None
+    if is_ciphertext_only():
+        raise CiphertextOnlyError(
+            "a value would be sealed inside ciphertext_only(); nothing was written. "
+            "Write outside of the block"
+        )
+    return seal(value)
+
+
+def _null_safe(
+    function: _Function, blocked: Callable[[Any, _Function], Any]
+) -> _Function:
+    def checked(value: Any) -> Any:
+        if value is None or BLOCKS[0]:
+            return blocked(value, function)
+        return function(value)
+
+    return checked
 
 
 def _padded_opener(cipher: FieldCipher) -> _Function:
     ready, decode, strict = cipher.ready, cipher.field.codec.decode, cipher.open
     prefix, nonce, body, all_but_one = _PREFIX, _NONCE, _BODY, _ALL_BUT_ONE
+    blocks = BLOCKS
 
     def open_padded(value: Any) -> Any:
-        if value is None:
-            return None
+        if value is None or blocks[0]:
+            return _unopened(value, strict)
         try:
             decrypt, header = ready[value[prefix]]
             marked = decrypt(value[nonce], value[body], header).rstrip(b"\0")
@@ -69,11 +98,11 @@ def _padded_opener(cipher: FieldCipher) -> _Function:
 
 def _plain_opener(cipher: FieldCipher) -> _Function:
     ready, decode, strict = cipher.ready, cipher.field.codec.decode, cipher.open
-    prefix, nonce, body = _PREFIX, _NONCE, _BODY
+    prefix, nonce, body, blocks = _PREFIX, _NONCE, _BODY, BLOCKS
 
     def open_plain(value: Any) -> Any:
-        if value is None:
-            return None
+        if value is None or blocks[0]:
+            return _unopened(value, strict)
         try:
             decrypt, header = ready[value[prefix]]
             return decode(decrypt(value[nonce], value[body], header))
@@ -86,11 +115,11 @@ def _plain_opener(cipher: FieldCipher) -> _Function:
 
 def _siv_opener(cipher: FieldCipher) -> _Function:
     ready, decode, strict = cipher.ready, cipher.field.codec.decode, cipher.open
-    padded = cipher.field.padding is not None
+    padded, blocks = cipher.field.padding is not None, BLOCKS
 
     def open_siv(value: Any) -> Any:
-        if value is None:
-            return None
+        if value is None or blocks[0]:
+            return _unopened(value, strict)
         try:
             decrypt, header = ready[value[:HEADER_LENGTH]]
             plain = decrypt(value[HEADER_LENGTH:], header)
@@ -107,7 +136,7 @@ def sealer(cipher: FieldCipher) -> _Function:
     field = cipher.field
     special = field.row_bound or field.text
     if special or field.suite is SuiteId.AES_256_SIV:
-        return _null_safe(cipher.seal)
+        return _null_safe(cipher.seal, _unsealed)
     return _fast_sealer(cipher)
 
 
@@ -118,8 +147,8 @@ def _fast_sealer(cipher: FieldCipher) -> _Function:
     pad = padding.pad if padding is not None else None
 
     def seal(value: Any) -> Any:
-        if value is None:
-            return None
+        if value is None or BLOCKS[0]:
+            return _unsealed(value, strict)
         try:
             prefix, header, encrypt, nonce_of, _ = slot[0]
             plain = encode(value)

@@ -29,6 +29,7 @@ class Field:
         padding: how the length is hidden, or ``None``.
         text: whether the envelope is stored in its text form.
         row_bound: whether a row context is authenticated too.
+        tenant_scoped: whether every tenant has derived keys of its own.
         salt_epoch: messages that may share a salt.
         accepts: former declarations whose values are still read, and re-encrypted.
 
@@ -40,6 +41,7 @@ class Field:
     padding: Padding | None = None
     text: bool = False
     row_bound: bool = False
+    tenant_scoped: bool = False
     salt_epoch: int = SALT_EPOCH
     accepts: tuple[Field, ...] = ()
 
@@ -47,7 +49,14 @@ class Field:
     def flags(self) -> Flag:
         """The flags byte of every value of the field."""
         padded = Flag.PADDED if self.padding else Flag(0)
-        return padded | (Flag.ROW_BOUND if self.row_bound else Flag(0))
+        row = Flag.ROW_BOUND if self.row_bound else Flag(0)
+        return padded | row | (Flag.TENANT_SCOPED if self.tenant_scoped else Flag(0))
+
+    @property
+    def shapes(self) -> frozenset[bytes]:
+        """Bytes 1 to 3 of what the field may hold: suite, flags and codec."""
+        declared = bytes((self.suite, self.flags, self.codec.id))
+        return frozenset((declared, *(s for f in self.accepts for s in f.shapes)))
 
     def header(self, key: Key) -> Header:
         """Return the static header of values sealed under ``key``."""

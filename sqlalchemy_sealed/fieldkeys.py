@@ -27,6 +27,7 @@ class FieldKey:
         header: the 24 bytes in front of every value.
         cipher: the suite with the derived key.
         padded: whether the plaintext is padded.
+        row_bound: whether the row id is authenticated too.
         former: whether it opens values of a declaration that the column had before.
 
     """
@@ -34,14 +35,18 @@ class FieldKey:
     header: bytes
     cipher: XaesCipher | SivCipher
     padded: bool
+    row_bound: bool
     former: bool
 
 
 class FieldKeys:
     """Derives keys when they are first needed, and forgets them on a change."""
 
-    def __init__(self, field: Field, binding: Binding) -> None:
+    def __init__(
+        self, field: Field, binding: Binding, tenant: str | None = None
+    ) -> None:
         self._field = field
+        self._tenant = tenant
         self._binding = binding
         self._declared: dict[bytes, FieldKey] = {}
         self._former: dict[Header, FieldKey] = {}
@@ -111,17 +116,22 @@ class FieldKeys:
     ) -> FieldKey:
         revision = self.keyring.revision
         padded = bool(header.flags & Flag.PADDED)
-        cipher = self._cipher(key, header.suite)
+        cipher = self._cipher(key, header)
         known[name] = derived = FieldKey(
-            bytes(header), cipher, padded, known is self._former
+            bytes(header),
+            cipher,
+            padded,
+            bool(header.flags & Flag.ROW_BOUND),
+            known is self._former,
         )
         if self.keyring.revision is not revision:
             # A change between reading and remembering: forget again.
             self.clear()
         return derived
 
-    def _cipher(self, key: Key, suite: SuiteId) -> XaesCipher | SivCipher:
-        where = scope(self._field.context)
-        if suite is SuiteId.AES_256_SIV:
+    def _cipher(self, key: Key, header: Header) -> XaesCipher | SivCipher:
+        scoped = header.flags & Flag.TENANT_SCOPED
+        where = scope(self._field.context, self._tenant if scoped else None)
+        if header.suite is SuiteId.AES_256_SIV:
             return SivCipher(key.derive("siv", where, 64))
         return XaesCipher(key.derive("aead", where, 32), self._field.salt_epoch)

@@ -5,7 +5,8 @@ All primitives are those of the ``cryptography`` package:
 * 0x11 XAES-256-GCM: C2SP XAES-256-GCM, that is AES-256-GCM (NIST SP 800-38D) under a
   key derived with AES-CMAC (NIST SP 800-108r1) from the first half of a 192-bit nonce;
 * 0x12 AES-256-SIV: RFC 5297, deterministic, with one associated-data string;
-* subkeys: HKDF-Expand with SHA-256 (RFC 5869).
+* subkeys: HKDF-Expand with SHA-256 (RFC 5869);
+* blind indexes: HMAC-SHA256 (RFC 2104).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM, AESSIV
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.cmac import CMAC
 from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hmac import HMAC
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 __all__ = [
@@ -28,6 +30,7 @@ __all__ = [
     "SALT_EPOCH",
     "SALT_LENGTH",
     "InvalidTag",
+    "Mac",
     "SaltEpoch",
     "SivCipher",
     "XaesCipher",
@@ -200,3 +203,18 @@ class SivCipher:
     def open(self, body: bytes, aad: bytes) -> bytes:
         """Return the plaintext; :class:`InvalidTag` when it is not authentic."""
         return self._siv.decrypt(body, [aad])
+
+
+class Mac:
+    """HMAC-SHA256 under one derived key; may be shared by threads."""
+
+    __slots__ = ("_keyed",)
+
+    def __init__(self, key: bytes) -> None:
+        self._keyed = HMAC(key, SHA256())
+
+    def digest(self, data: bytes) -> bytes:
+        """Return the 32 bytes of a message."""
+        mac = self._keyed.copy()
+        mac.update(data)
+        return mac.finalize()

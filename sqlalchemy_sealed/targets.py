@@ -9,9 +9,10 @@ from typing import Any
 from sqlalchemy import Column, MetaData, Table
 from sqlalchemy import inspect as inspect_class
 from sqlalchemy.exc import NoInspectionAvailable
-from sqlalchemy.orm import Mapper, registry
+from sqlalchemy.orm import Mapper, configure_mappers, registry
 
 from sqlalchemy_sealed.errors import ConfigurationError
+from sqlalchemy_sealed.placement import TENANT
 from sqlalchemy_sealed.types import EncryptedType
 
 __all__ = ["SealedColumn", "SealedTable", "sealed_tables"]
@@ -30,6 +31,30 @@ class SealedColumn:
         return self.column.name
 
     @property
+    def is_bound(self) -> bool:
+        """Whether a value needs its row to be opened."""
+        return self.type.row_bound or self.type.tenant_scoped
+
+    @property
+    def tenant(self) -> str | None:
+        """Name of the column with the tenant, if values are tenant-scoped.
+
+        Raises:
+            ConfigurationError: no mapped class says so.
+
+        """
+        if not self.type.tenant_scoped:
+            return None
+        if TENANT not in self.column.info:
+            configure_mappers()
+        if TENANT not in self.column.info:
+            raise ConfigurationError(
+                f"{self.column.table.name}.{self.name}: which column names the tenant "
+                "is known to the mapped class only; import the module that defines it"
+            )
+        return str(self.column.info[TENANT])
+
+    @property
     def is_text(self) -> bool:
         """Whether envelopes are stored in their text form."""
         return self.type.storage == "text"
@@ -46,6 +71,12 @@ class SealedTable:
     def name(self) -> str:
         """The name with its schema."""
         return self.table.fullname
+
+    @property
+    def tenants(self) -> tuple[str, ...]:
+        """Names of the columns with tenants, read beside the values."""
+        names = (column.tenant for column in self.columns)
+        return tuple(dict.fromkeys(name for name in names if name is not None))
 
     @property
     def key(self) -> tuple[Column[Any], ...]:

@@ -14,7 +14,6 @@ cache key of a statement from exactly those.
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Literal, NoReturn, TypeVar, cast
 
@@ -23,7 +22,7 @@ from sqlalchemy import types as sa
 from sqlalchemy.dialects import mysql
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql.cache_key import NO_CACHE
-from sqlalchemy.types import TypeDecorator, TypeEngine
+from sqlalchemy.types import TypeEngine
 from sqlalchemy.util import immutabledict
 
 from sqlalchemy_sealed.cipher import FieldCipher, cipher_of
@@ -33,6 +32,7 @@ from sqlalchemy_sealed.declared import (
     after_opening,
     before_sealing,
     check_deterministic,
+    check_index,
     codec_of,
     few_values,
 )
@@ -40,9 +40,12 @@ from sqlalchemy_sealed.envelope import SuiteId
 from sqlalchemy_sealed.errors import DeclarationError, NotSearchableError
 from sqlalchemy_sealed.fast import opener, sealer
 from sqlalchemy_sealed.field import Field
+from sqlalchemy_sealed.index import BlindIndex
+from sqlalchemy_sealed.owned import OwnedType
 from sqlalchemy_sealed.padding import Blocks, Padding
 from sqlalchemy_sealed.scope import binding_of
 from sqlalchemy_sealed.suites import SALT_EPOCH
+from sqlalchemy_sealed.termcolumns import add_term_columns
 
 __all__ = ["EncryptedType"]
 
@@ -53,7 +56,7 @@ _SUITES: Final = {
 }
 
 
-class EncryptedType(SealedMarker, TypeDecorator[_T]):
+class EncryptedType(SealedMarker, OwnedType[_T]):
     """An SQL type whose values are encrypted.
 
     Args:
@@ -75,6 +78,9 @@ class EncryptedType(SealedMarker, TypeDecorator[_T]):
             there is none now, or the other way round) whose values are still read;
             re-encryption moves them to this one. Any other value is an error. A
             search finds the values of this declaration only.
+        index: a blind index for ``==`` and ``in_``; its column ``<column>_bidx`` joins
+            the table with this one. Terms are not compared with values that are
+            loaded: where that matters, declare the attribute with ``encrypted()``.
 
     Raises:
         UnsupportedTypeError: the inner type has no canonical encoding.
@@ -85,6 +91,10 @@ class EncryptedType(SealedMarker, TypeDecorator[_T]):
     impl = sa.LargeBinary
     cache_ok = True
     comparator_factory = SealedComparator
+    #: Whether a value opens in its own row only; see ``encrypted()``.
+    row_bound: bool = False
+    #: Whether every tenant has derived keys of its own.
+    tenant_scoped: bool = False
 
     def __init__(
         self,
@@ -96,6 +106,7 @@ class EncryptedType(SealedMarker, TypeDecorator[_T]):
         accept_leakage: str | None = None,
         salt_epoch: int = SALT_EPOCH,
         accepts: EncryptedType[_T] | Sequence[EncryptedType[_T]] | None = (),
+        index: BlindIndex | None = None,
     ) -> None:
         super().__init__()
         self.inner: TypeEngine[_T] = sa.to_instance(inner)
@@ -105,8 +116,8 @@ class EncryptedType(SealedMarker, TypeDecorator[_T]):
         self.padding = padding
         self.accept_leakage = accept_leakage
         self.salt_epoch = salt_epoch
+        self.index = index
         self.pinned = context is not None
-        self._owner: weakref.ref[Column[Any]] | None = None
         deterministic = self.suite is SuiteId.AES_256_SIV
         self.codec = codec_of(self.inner, deterministic)
         self.accepts = _former(accepts, self)
@@ -125,6 +136,13 @@ class EncryptedType(SealedMarker, TypeDecorator[_T]):
             )
         if not 1 <= self.salt_epoch <= SALT_EPOCH:
             raise DeclarationError(f"salt_epoch= is 1 to {SALT_EPOCH} messages")
+        if self.index is not None:
+            check_index(self.index, self.inner)
+            if deterministic:
+                raise DeclarationError(
+                    'suite="deterministic" and index= exclude each other: the values '
+                    "themselves can be searched"
+                )
         if not deterministic:
             return
         check_deterministic(self.codec)
@@ -185,6 +203,8 @@ class EncryptedType(SealedMarker, TypeDecorator[_T]):
             suite=self.suite,
             padding=self._padding(),
             text=self.storage == "text",
+            row_bound=self.row_bound,
+            tenant_scoped=self.tenant_scoped,
             salt_epoch=self.salt_epoch,
             accepts=tuple(former._field(context) for former in self.accepts),  # noqa: SLF001 - instances of this class
         )
@@ -232,27 +252,16 @@ class EncryptedType(SealedMarker, TypeDecorator[_T]):
 
     # -- the column --------------------------------------------------------------
 
-    def _set_parent(self, parent: Any, outer: bool = False, **kwargs: Any) -> None:
-        owner = self._owner() if self._owner else None
-        if owner is not None and owner is not parent and owner.type is self:
-            # One instance for several columns (a module constant, an entry of
-            # type_annotation_map): each column gets its own, or both would read with
-            # the context of the last one.
-            own = self.copy()
-            own._owner = None  # noqa: SLF001 - an instance of this class
-            parent.type = own
-            own._set_parent_with_dispatch(parent)  # noqa: SLF001 - as Column does
-            return
-        super()._set_parent(parent, outer=outer, **kwargs)
-        self._owner = weakref.ref(parent)
-        event.listen(parent, "after_parent_attach", _joined)
-
     def bind_to(self, column: Column[Any], table: Table) -> None:
         """Take the field id from the names, unless it is pinned; check the column."""
         check_column(column, table)
+        event.listen(table, "before_create", _before_create)  # it is added once
         if not self.pinned:
             self.context = f"{table.name}.{column.name}"
             self.__dict__.pop("_static_cache_key", None)
+        if self.index is not None:
+            context = self.field().context
+            add_term_columns(column, table, self.index, self.codec, context)
         self._variant_mapping = immutabledict(
             {
                 name: self._bound_variant(variant, column, table)
@@ -280,6 +289,9 @@ class EncryptedType(SealedMarker, TypeDecorator[_T]):
         decisive = (self.codec, self.context, self.suite, self.storage)
         return (*key, inner, *decisive, former)
 
+    def _looks(self) -> tuple[Any, ...]:
+        return (self.suite, self.is_padded, self.row_bound, self.tenant_scoped)
+
     def with_variant(self, type_: Any, *dialect_names: str) -> EncryptedType[_T]:
         """Accept sealed variants only: any other would store plaintext there."""
         variant: TypeEngine[Any] = sa.to_instance(type_)
@@ -297,7 +309,7 @@ class EncryptedType(SealedMarker, TypeDecorator[_T]):
         return super().with_variant(type_, *dialect_names)
 
     def _stored_as(self) -> tuple[Any, ...]:
-        return (self.codec, self.suite, self.storage, self._padding())
+        return (self.codec, self.storage, self._padding(), *self._looks())
 
     # -- the value ---------------------------------------------------------------
 
@@ -309,9 +321,6 @@ class EncryptedType(SealedMarker, TypeDecorator[_T]):
     def compare_values(self, x: Any, y: Any) -> bool:
         """Compare as the inner type does."""
         return self.inner.compare_values(x, y)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_owner": None}
 
     def __repr__(self) -> str:
         parts = [repr(self.inner)]
@@ -327,6 +336,8 @@ class EncryptedType(SealedMarker, TypeDecorator[_T]):
             parts.append(f"accept_leakage={self.accept_leakage!r}")
         if self.salt_epoch != SALT_EPOCH:
             parts.append(f"salt_epoch={self.salt_epoch}")
+        if self.index is not None:
+            parts.append(f"index={self.index!r}")
         if self.accepts:
             parts.append(f"accepts={list(self.accepts)!r}")
         return f"EncryptedType({', '.join(parts)})"
@@ -354,7 +365,7 @@ def _why_not(one: Any, present: EncryptedType[Any]) -> str:
         return "its values have another encoding (Float has one per suite)"
     if one.pinned or one.accepts or one.storage != present.storage:
         return "context=, storage= and accepts= belong to the column itself"
-    if one.suite is present.suite and one.is_padded is present.is_padded:
+    if one._looks() == present._looks():  # noqa: SLF001 - of this module
         return (
             "this one looks like the present one in the database, and is read without "
             "accepts=; lengths change when a value is next sealed"
@@ -368,12 +379,6 @@ def _suite(suite: object) -> SuiteId:
     except (KeyError, TypeError):
         names = " or ".join(repr(name) for name in _SUITES)
     raise DeclarationError(f"suite= is {names}")
-
-
-def _joined(column: Column[Any], table: Any) -> None:
-    if isinstance(column.type, EncryptedType) and isinstance(table, Table):
-        column.type.bind_to(column, table)
-        event.listen(table, "before_create", _before_create)  # it is added once
 
 
 def _before_create(table: Table, *_arguments: Any, **_options: Any) -> None:

@@ -10,7 +10,7 @@ import tomlkit
 from tomlkit.items import Array
 
 from sqlalchemy_sealed.errors import ConfigurationError
-from sqlalchemy_sealed.keys.key import Key
+from sqlalchemy_sealed.keys.key import IndexKey, RootKey
 from sqlalchemy_sealed.keys.keyring import Keyring
 
 __all__ = ["add_key", "create_file", "environment_text", "set_active"]
@@ -23,17 +23,18 @@ _COMMENT = (
 
 def environment_text(keyring: Keyring) -> str:
     """Return the value of the variable SEALED_KEYS."""
-    texts = " ".join(key.to_text() for key in keyring)
+    texts = " ".join(key.to_text() for key in (*keyring, *keyring.index_keys))
     return f"active={keyring.active.version} {texts}"
 
 
-def create_file(path: Path, key: Key) -> None:
+def create_file(path: Path, keyring: Keyring) -> None:
     """Write a new key file; an existing one is never overwritten."""
     document = tomlkit.document()
     for line in _COMMENT.splitlines():
         document.add(tomlkit.comment(line))
-    document.add("active", tomlkit.item(key.version))
-    document.add("keys", _array([key.to_text()]))
+    document.add("active", tomlkit.item(keyring.active.version))
+    document.add("keys", _array([key.to_text() for key in keyring]))
+    document.add("index_keys", _array([key.to_text() for key in keyring.index_keys]))
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
@@ -47,15 +48,25 @@ def create_file(path: Path, key: Key) -> None:
         file.write(tomlkit.dumps(document))
 
 
-def add_key(path: Path, key: Key) -> None:
+def add_key(path: Path, key: RootKey) -> None:
     """Add a version to a key file or directory."""
+    indexes = isinstance(key, IndexKey)
     if path.is_dir():
-        _replace(path / f"enc_key_v{key.version}", key.to_text() + "\n")
+        name = f"enc_key_index_v{key.version}" if indexes else f"enc_key_v{key.version}"
+        _replace(path / name, key.to_text() + "\n")
         return
     document = tomlkit.parse(path.read_text())
-    keys = document["keys"]
+    entry = "index_keys" if indexes else "keys"
+    keys = document.get(entry, _array([]))
     assert isinstance(keys, Array)  # noqa: S101 - the file was read as a keyring
-    document["keys"] = _array([*(str(text) for text in keys), key.to_text()])
+    array = _array([*(str(text) for text in keys), key.to_text()])
+    if entry in document:
+        document[entry] = array
+    else:
+        # Entries of the file itself stand before its first table.
+        tables = {n: document.pop(n) for n in ("states",) if n in document}
+        document.add(entry, array)
+        document.update(tables)
     _replace(path, tomlkit.dumps(document))
 
 

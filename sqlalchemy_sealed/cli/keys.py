@@ -30,7 +30,7 @@ def keys() -> None:
 @click.option("--out", type=click.Path(path_type=Path), help="Write a key file, 0600.")
 @as_json
 def generate(out: Path | None, as_json: bool) -> None:
-    """Make a new keyring with one key.
+    """Make a new keyring with one key, and one index key for blind indexes.
 
     Without --out the value of the variable SEALED_KEYS is printed on stdout: it is the
     secret itself.
@@ -45,7 +45,7 @@ def generate(out: Path | None, as_json: bool) -> None:
         else:
             click.echo(text)
         return
-    create_file(out, key)
+    create_file(out, keyring)
     talk(f"wrote {out}, readable by its owner only")
     if as_json:
         print_json({"file": str(out), "version": 1, "kid": key.kid.hex()})
@@ -61,18 +61,28 @@ def list_(keys: Path | None, active: int | None, as_json: bool) -> None:
     keyring = load_keyring(keys, active)
     rows = [
         {
+            "kind": "data",
             "version": key.version,
             "kid": key.kid.hex(),
             "state": keyring.state(key.version).value,
         }
         for key in keyring
     ]
+    rows += [
+        {
+            "kind": "index",
+            "version": key.version,
+            "kid": key.kid.hex(),
+            "state": "published",
+        }
+        for key in keyring.index_keys
+    ]
     if as_json:
         print_json(rows)
     else:
         print_table(
-            ["version", "kid", "state"],
-            [[str(row[name]) for name in ("version", "kid", "state")] for row in rows],
+            list(rows[0]),
+            [[str(value) for value in row.values()] for row in rows],
         )
 
 
@@ -80,23 +90,31 @@ def list_(keys: Path | None, active: int | None, as_json: bool) -> None:
 @key_options
 @click.option("--activate", is_flag=True, help="Second step: let it seal new values.")
 @click.option("--now", is_flag=True, help="Both steps at once, for a single process.")
+@click.option("--index", is_flag=True, help="Publish a version of the index key.")
 @as_json
 def rotate(
-    keys: Path | None, active: int | None, activate: bool, now: bool, as_json: bool
+    keys: Path | None,
+    active: int | None,
+    activate: bool,
+    now: bool,
+    index: bool,
+    as_json: bool,
 ) -> None:
     """Publish a new key version, or activate the published one.
 
     Two visible steps: publish, give the new version to every process, then --activate.
     A process that does not hold it yet could not read what the others write.
     """
-    if activate and now:
-        raise click.UsageError("--activate and --now exclude each other")
+    if activate + now + index > 1:
+        raise click.UsageError("--activate, --now and --index exclude each other")
     keyring = load_keyring(keys, active)
-    if not activate:
+    if index:
+        _publish_index(keyring, keys)
+    elif not activate:
         _publish(keyring, keys, now)
     if activate or now:
         _activate(keyring, keys)
-    newest = keyring.keys[-1]
+    newest = keyring.index_keys[-1] if index else keyring.keys[-1]
     if keys is None:
         talk("The line on stdout is secret. Put it into the variable SEALED_KEYS.")
     if as_json:
@@ -136,6 +154,16 @@ def _publish(keyring: Keyring, path: Path | None, now: bool) -> None:
             f"published key version {key.version}. Give it to every process, restart "
             "them, then run: sealed keys rotate --activate"
         )
+
+
+def _publish_index(keyring: Keyring, path: Path | None) -> None:
+    key = keyring.publish_index()
+    if path is not None:
+        add_key(path, key)
+    talk(
+        f"published index key version {key.version}. Give it to every process; a "
+        f"BlindIndex uses it once it says so: BlindIndex(..., version={key.version})"
+    )
 
 
 def _activate(keyring: Keyring, path: Path | None) -> None:

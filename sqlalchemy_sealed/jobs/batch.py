@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any
 
-from sqlalchemy_sealed.cipher import Stored
 from sqlalchemy_sealed.envelope import Header, from_text
 from sqlalchemy_sealed.errors import DecryptionError, SealedError
 from sqlalchemy_sealed.jobs.progress import Counts
 from sqlalchemy_sealed.jobs.rowkey import RowKey
+from sqlalchemy_sealed.jobs.values import ColumnValues, Row
 
 __all__ = ["Batch", "DeadLetter", "Row", "reseal_batch"]
-
-#: Key columns first, then the sealed columns, all as the driver gave them.
-Row: TypeAlias = Sequence[Any]
-Resealer: TypeAlias = Callable[[Any], Stored | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,31 +63,31 @@ class Batch:
 
 
 def reseal_batch(
-    rows: Sequence[Row], width: int, names: Sequence[str], resealers: Sequence[Resealer]
+    rows: Sequence[Row], width: int, columns: Sequence[ColumnValues]
 ) -> Batch:
     """Open and seal the values of a batch; no transaction is open meanwhile.
 
     Args:
-        rows: key columns, then sealed columns.
+        rows: key columns, then sealed columns, then tenants.
         width: number of key columns.
-        names: names of the sealed columns.
-        resealers: one per sealed column.
+        columns: the sealed columns.
 
     """
     batch = Batch(len(rows), tuple(rows[-1][:width]) if rows else None)
-    batch.new = [[] for _ in names]
-    if len(names) == 1:
-        _reseal_one(batch, rows, width, names[0], resealers[0])
+    batch.new = [[] for _ in columns]
+    if len(columns) == 1 and not columns[0].is_bound:
+        _reseal_one(batch, rows, width, columns[0])
     else:
         for row in rows:
-            _reseal_row(batch, row, width, names, resealers)
+            _reseal_row(batch, row, width, columns)
     return batch
 
 
 def _reseal_one(
-    batch: Batch, rows: Sequence[Row], width: int, name: str, reseal: Resealer
+    batch: Batch, rows: Sequence[Row], width: int, column: ColumnValues
 ) -> None:
     # The common case, without any object per row but the new value.
+    name, reseal = column.name, column.reseal
     keep_row, keep_new = batch.changed.append, batch.new[0].append
     for row in rows:
         old = row[width]
@@ -110,32 +106,31 @@ def _reseal_one(
 
 
 def _reseal_row(
-    batch: Batch,
-    row: Row,
-    width: int,
-    names: Sequence[str],
-    resealers: Sequence[Resealer],
+    batch: Batch, row: Row, width: int, columns: Sequence[ColumnValues]
 ) -> None:
-    new = list(row[width:])
+    end = width + len(columns)
+    new = list(row[width:end])
     failed = changed = False
-    for position, (name, reseal) in enumerate(zip(names, resealers, strict=True)):
+    for position, column in enumerate(columns):
         value = new[position]
         if value is None:
             batch.nulls += 1
             continue
         try:
-            resealed = reseal(value)
+            resealed = column.reseal_in(value, row)
         except DecryptionError as error:
             failed = True
-            batch.dead.append(_dead_letter(tuple(row[:width]), name, value, error))
+            batch.dead.append(
+                _dead_letter(tuple(row[:width]), column.name, value, error)
+            )
             continue
         if resealed is not None:
             changed = True
             new[position] = resealed
     if changed:
-        batch.changed.append(row)
-        for column, value in zip(batch.new, new, strict=True):
-            column.append(value)
+        batch.changed.append(row[:end])
+        for values, value in zip(batch.new, new, strict=True):
+            values.append(value)
     elif not failed:
         batch.current += 1
 

@@ -8,10 +8,8 @@ from typing import Any, Final, cast
 
 from sqlalchemy import ColumnElement, Connection, Engine, func, or_
 
-from sqlalchemy_sealed.cipher import FieldCipher, cipher_of
 from sqlalchemy_sealed.envelope import to_text
 from sqlalchemy_sealed.errors import ReencryptionError, TooManyDeadLettersError
-from sqlalchemy_sealed.fast import resealer
 from sqlalchemy_sealed.jobs.batch import Batch, reseal_batch
 from sqlalchemy_sealed.jobs.lease import Lease
 from sqlalchemy_sealed.jobs.plan import plan_ranges
@@ -20,6 +18,7 @@ from sqlalchemy_sealed.jobs.rowkey import key_to_text
 from sqlalchemy_sealed.jobs.rows import rows_of
 from sqlalchemy_sealed.jobs.run import Run
 from sqlalchemy_sealed.jobs.status import RunStatus
+from sqlalchemy_sealed.jobs.values import ColumnValues
 from sqlalchemy_sealed.jobs.write import Pending
 from sqlalchemy_sealed.scope import binding_of
 from sqlalchemy_sealed.targets import SealedColumn, SealedTable
@@ -41,11 +40,8 @@ class Mover:
         self._range_size = range_size
         self.rows = rows_of(sealed, engine)
         binding = binding_of(engine.dialect)
-        self._ciphers: list[FieldCipher] = [
-            cipher_of(binding, column.type.field()) for column in sealed.columns
-        ]
+        self._values = [ColumnValues(sealed, c, binding) for c in sealed.columns]
         self._names = [column.name for column in sealed.columns]
-        self._resealers = [resealer(cipher) for cipher in self._ciphers]
         self.run = Run(engine, sealed.name, self._names)
         self._counts = Counts()
         self._total = self._left = 0
@@ -62,7 +58,7 @@ class Mover:
         return False
 
     def _target(self) -> str:
-        headers = b"".join(cipher.active_header() for cipher in self._ciphers)
+        headers = b"".join(values.active_header() for values in self._values)
         return hashlib.sha256(headers).hexdigest()
 
     def _plan(self) -> Any:
@@ -116,9 +112,7 @@ class Mover:
             try:
                 while True:
                     rows = self.rows.read(reader, cursor, lease.high, self._batch_size)
-                    batch = reseal_batch(
-                        rows, self.rows.width, self._names, self._resealers
-                    )
+                    batch = reseal_batch(rows, self.rows.width, self._values)
                     write = self.rows.prepare(batch, lease, record)
                     if pending is not None:
                         done, pending = pending, None
@@ -170,11 +164,11 @@ class Mover:
             return True
         # Listed once is not unreadable for ever: a key came back, or another value
         # of the row is only old.
-        return bool(reseal_batch(found, width, self._names, self._resealers).changed)
+        return bool(reseal_batch(found, width, self._values).changed)
 
     def _is_stale(self, column: SealedColumn) -> ColumnElement[bool]:
         position = self._names.index(column.name)
-        header: Any = self._ciphers[position].active_header()
+        header: Any = self._values[position].active_header()
         if column.is_text:
             header = to_text(header)
         prefix = func.substr(self.rows.values[position], 1, len(header))

@@ -46,8 +46,11 @@ class PortableRows:
         self.keys: list[ColumnClause[Any]] = [column(c.name) for c in sealed.key]
         self.values: list[ColumnClause[Any]] = [column(c.name) for c in sealed.columns]
         self.width = len(self.keys)
+        # Read beside the values and never written: a changed tenant changes the value.
+        self._beside: list[ColumnClause[Any]] = [column(n) for n in sealed.tenants]
+        names = {c.name: c for c in (*self.keys, *self.values, *self._beside)}
         self.table: TableClause = table(
-            sealed.table.name, *self.keys, *self.values, schema=sealed.table.schema
+            sealed.table.name, *names.values(), schema=sealed.table.schema
         )
         # As text and tuples: compiling parameters would cost more than writing rows.
         compiled = self._statement().compile(dialect=dialect)
@@ -57,7 +60,9 @@ class PortableRows:
 
     def page(self, after: RowKey | None, upto: RowKey | None) -> Select[Any]:
         """Return the rows after a key, up to and including another, in key order."""
-        statement = select(*self.keys, *self.values).select_from(self.table)
+        # A tenant may be part of the key, and is selected twice then.
+        beside = [c.label(f"sealed_tenant_{n}") for n, c in enumerate(self._beside)]
+        statement = select(*self.keys, *self.values, *beside).select_from(self.table)
         if after is not None:
             statement = statement.where(_beyond(self.keys, after))
         if upto is not None:
@@ -132,8 +137,9 @@ class PortableRows:
         statement = self.page(None, keys[-1]).where(
             ~_beyond(self.keys, keys[0], operators.lt)
         )
+        end = self.width + len(self.values)
         stored = {
-            tuple(row[: self.width]): tuple(row[self.width :])
+            tuple(row[: self.width]): tuple(row[self.width : end])
             for row in connection.execute(statement).all()
         }
         new = zip(*batch.new, strict=True)

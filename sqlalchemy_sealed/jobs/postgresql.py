@@ -37,6 +37,7 @@ class PsycopgRows(PortableRows):
         self._table = quote.format_table(sealed.table)
         self._keys = [quote.quote(c.name) for c in sealed.key]
         self._names = [quote.quote(c.name) for c in sealed.columns]
+        self._tenants = [quote.quote(name) for name in sealed.tenants]
         self._key_types = [_key_type(c.type, dialect) for c in sealed.key]
         self._types = ["text" if c.is_text else "bytea" for c in sealed.columns]
         kinds = (*self._key_types, *self._types * 2)
@@ -59,7 +60,7 @@ class PsycopgRows(PortableRows):
         if upto is not None:
             conditions.append(f"({keys}) <= ({marks})")
         where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-        columns = ", ".join([*self._keys, *self._names])
+        columns = ", ".join([*self._keys, *self._names, *self._tenants])
         sql = f"SELECT {columns} FROM {self._table}{where} ORDER BY {keys} LIMIT %s"  # noqa: S608 - quoted names only
         with driver_of(connection).cursor(binary=True) as cursor:
             cursor.execute(sql, [*(after or ()), *(upto or ()), limit], prepare=True)

@@ -9,11 +9,10 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from sqlalchemy_sealed.cipher import cipher_of
 from sqlalchemy_sealed.errors import DecryptionError
-from sqlalchemy_sealed.fast import opener
 from sqlalchemy_sealed.jobs.rowkey import RowKey, key_to_text
 from sqlalchemy_sealed.jobs.rows import rows_of
+from sqlalchemy_sealed.jobs.values import ColumnValues, Row
 from sqlalchemy_sealed.scope import binding_of
 from sqlalchemy_sealed.targets import SealedTable, sealed_tables
 
@@ -80,7 +79,7 @@ def _verify_table(
 ) -> list[ColumnVerification]:
     rows = rows_of(sealed, engine)
     binding = binding_of(engine.dialect)
-    openers = [opener(cipher_of(binding, c.type.field())) for c in sealed.columns]
+    columns = [ColumnValues(sealed, c, binding) for c in sealed.columns]
     results = [ColumnVerification(sealed.name, c.name) for c in sealed.columns]
     cursor: RowKey | None = None
     seen = 0
@@ -88,10 +87,9 @@ def _verify_table(
         while page := rows.read(connection, cursor, None, _PAGE):
             for row in page:
                 key = tuple(row[: rows.width])
-                for result, open_, value in zip(
-                    results, openers, row[rows.width :], strict=True
-                ):
-                    _verify_value(result, key, open_, value)
+                for position, column in enumerate(columns, rows.width):
+                    result = results[position - rows.width]
+                    _verify_value(result, key, column, row[position], row)
             cursor = tuple(page[-1][: rows.width])
             seen += len(page)
             on_rows(sealed.name, seen)
@@ -99,13 +97,17 @@ def _verify_table(
 
 
 def _verify_value(
-    result: ColumnVerification, key: RowKey, open_: Callable[[Any], Any], value: Any
+    result: ColumnVerification,
+    key: RowKey,
+    column: ColumnValues,
+    value: Any,
+    row: Row,
 ) -> None:
     if value is None:
         result.nulls += 1
         return
     try:
-        open_(value)
+        column.open_in(value, row)
     except DecryptionError as error:
         name = type(error).__name__
         result.failures[name] += 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NoReturn, Self
 
@@ -13,7 +13,7 @@ from sqlalchemy_sealed.errors import (
 )
 from sqlalchemy_sealed.keys import sources
 from sqlalchemy_sealed.keys.caches import CacheSet, KeyCache
-from sqlalchemy_sealed.keys.key import Key
+from sqlalchemy_sealed.keys.key import IndexKey, Key
 from sqlalchemy_sealed.keys.snapshot import Snapshot, take_snapshot
 from sqlalchemy_sealed.keys.state import KeyState, check_transition
 
@@ -30,6 +30,7 @@ class Keyring:
         states: states of other versions. Without one, versions below the active one
             are deactivated (they read), versions above it are pre-active (published:
             they read, and do not write yet).
+        index_keys: the versions of the index key, for blind indexes.
 
     Raises:
         DuplicateKeyError: a version number or a root key occurs twice.
@@ -42,16 +43,17 @@ class Keyring:
         keys: Iterable[Key],
         active: int | None = None,
         states: Mapping[int, KeyState] | None = None,
+        index_keys: Iterable[IndexKey] = (),
     ) -> None:
         held = sorted(keys, key=lambda key: key.version)
         self._lock = threading.Lock()
         self._caches = CacheSet()
-        self._snapshot = take_snapshot(held, active, dict(states or {}))
+        self._snapshot = take_snapshot(held, active, dict(states or {}), index_keys)
 
     @classmethod
     def generate(cls) -> Self:
-        """Return a keyring with one new key, version 1, active."""
-        return cls([Key.generate(1)], active=1)
+        """Return a keyring with one new key, version 1, active, and an index key."""
+        return cls([Key.generate(1)], active=1, index_keys=[IndexKey.generate(1)])
 
     @classmethod
     def from_env(cls, variable: str = "SEALED_KEYS") -> Self:
@@ -94,7 +96,21 @@ class Keyring:
 
     @classmethod
     def _from(cls, source: sources.KeySource) -> Self:
-        return cls(source.keys, source.active, source.states)
+        return cls(source.keys, source.active, source.states, source.index_keys)
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether :meth:`prepare` asks another machine; false for keys held here."""
+        return False
+
+    def prepare(self, kids: Collection[bytes]) -> None:
+        """Make keys ready that values will need, all of them at once.
+
+        Called once for the rows that a flush writes together, without kids, and once
+        for those that were loaded together, with the 16-byte kids that are not held
+        yet. A keyring that holds its keys has nothing to do; one that fetches them
+        overrides this, and :attr:`is_remote`, and asks once.
+        """
 
     @property
     def active(self) -> Key:
@@ -105,6 +121,47 @@ class Keyring:
     def keys(self) -> tuple[Key, ...]:
         """All versions, lowest first."""
         return tuple(self._snapshot.by_kid.values())
+
+    @property
+    def index_keys(self) -> tuple[IndexKey, ...]:
+        """All versions of the index key, lowest first."""
+        return tuple(self._snapshot.index.values())
+
+    def index_key(self, version: int) -> IndexKey:
+        """Return one version of the index key.
+
+        Raises:
+            KeyStateError: the keyring has no such version.
+
+        """
+        key = self._snapshot.index.get(version)
+        if key is None:
+            known = ", ".join(f"v{v}" for v in self._snapshot.index) or "none"
+            raise KeyStateError(
+                f"no index key version {version}; this keyring has {known}. Add one "
+                "with `sealed keys rotate --index`, or Keyring.publish_index()"
+            )
+        return key
+
+    def publish_index(self, key: IndexKey | None = None) -> IndexKey:
+        """Add a version of the index key, and return it.
+
+        A :class:`~sqlalchemy_sealed.BlindIndex` names the version it uses, so nothing
+        changes until a declaration does.
+        """
+        with self._lock:
+            held = self.index_keys
+            if key is None:
+                key = IndexKey.generate(held[-1].version + 1 if held else 1)
+            self._replace(
+                take_snapshot(
+                    list(self.keys),
+                    self.active.version,
+                    dict(self._snapshot.states),
+                    [*held, key],
+                )
+            )
+        return key
 
     @property
     def readable(self) -> tuple[Key, ...]:
@@ -145,6 +202,7 @@ class Keyring:
                     [*self.keys, key],
                     self.active.version,
                     {**states, key.version: KeyState.PRE_ACTIVE},
+                    self.index_keys,
                 )
             )
         return key
@@ -163,7 +221,9 @@ class Keyring:
                 check_transition(version, states[version], KeyState.ACTIVE)
                 states[self.active.version] = KeyState.DEACTIVATED
                 states[version] = KeyState.ACTIVE
-                self._replace(take_snapshot(list(self.keys), version, states))
+                self._replace(
+                    take_snapshot(list(self.keys), version, states, self.index_keys)
+                )
         return self.active
 
     def rotate(self) -> Key:
@@ -193,7 +253,11 @@ class Keyring:
                 )
             check_transition(version, states[version], state)
             states[version] = state
-            self._replace(take_snapshot(list(self.keys), self.active.version, states))
+            self._replace(
+                take_snapshot(
+                    list(self.keys), self.active.version, states, self.index_keys
+                )
+            )
 
     def watch(self, cache: KeyCache) -> None:
         """Have ``cache.clear_keys()`` called after every change of the keyring."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
 from sqlalchemy_sealed.errors import ActiveKeyError, DuplicateKeyError, KeyStateError
-from sqlalchemy_sealed.keys.key import Key
+from sqlalchemy_sealed.keys.key import IndexKey, Key
 from sqlalchemy_sealed.keys.state import KeyState
 
 __all__ = ["Snapshot", "take_snapshot"]
@@ -20,10 +20,14 @@ class Snapshot:
     by_kid: Mapping[bytes, Key]
     states: Mapping[int, KeyState]
     active: Key
+    index: Mapping[int, IndexKey]
 
 
 def take_snapshot(
-    keys: list[Key], active: int | None, states: dict[int, KeyState]
+    keys: list[Key],
+    active: int | None,
+    states: dict[int, KeyState],
+    index: Iterable[IndexKey] = (),
 ) -> Snapshot:
     """Check keys and states and fill in the states that are not given.
 
@@ -58,7 +62,26 @@ def take_snapshot(
         MappingProxyType({key.kid: key for key in ordered}),
         MappingProxyType(dict(sorted(states.items()))),
         active_key,
+        _by_version(index, by_kid),
     )
+
+
+def _by_version(
+    index: Iterable[IndexKey], roots: Mapping[bytes, Key]
+) -> Mapping[int, IndexKey]:
+    ordered = sorted(index, key=lambda key: key.version)
+    by_version = {key.version: key for key in ordered}
+    if len(by_version) != len(ordered):
+        raise DuplicateKeyError(
+            "two index keys have the same version number: give every one its own"
+        )
+    kids = {key.kid for key in ordered}
+    if len(kids) != len(ordered) or not kids.isdisjoint(roots):
+        raise DuplicateKeyError(
+            "an index key has the same root as another key: every one needs new "
+            "random bytes"
+        )
+    return MappingProxyType(by_version)
 
 
 def _choose_active(

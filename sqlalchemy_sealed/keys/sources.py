@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from sqlalchemy_sealed.errors import (
     ActiveKeyError,
@@ -24,7 +24,7 @@ from sqlalchemy_sealed.errors import (
     KeyPermissionError,
     KeyPermissionWarning,
 )
-from sqlalchemy_sealed.keys.key import Key
+from sqlalchemy_sealed.keys.key import IndexKey, Key, RootKey
 from sqlalchemy_sealed.keys.state import KeyState
 
 __all__ = ["KeySource", "read_directory", "read_environment", "read_file"]
@@ -37,8 +37,10 @@ class KeySource:
     keys: list[Key]
     active: int | None
     states: Mapping[int, KeyState] = field(default_factory=dict)
+    index_keys: list[IndexKey] = field(default_factory=list)
 
 
+_K = TypeVar("_K", bound=RootKey)
 _VERSION: Final = re.compile(r"[0-9]{1,10}", re.ASCII)
 _SEPARATORS: Final = re.compile(r"[\s,]+")
 
@@ -53,18 +55,21 @@ def read_environment(variable: str) -> KeySource:
             f"'active=1 sealed_root_v1_...' as `sealed keys generate` prints it"
         )
     keys: list[Key] = []
+    index_keys: list[IndexKey] = []
     active: list[str] = []
     for number, item in enumerate(filter(None, _SEPARATORS.split(text)), 1):
         if item.startswith("active="):
             active.append(item.removeprefix("active="))
+        elif item.startswith(IndexKey.prefix):
+            index_keys.append(_key(item, f"{variable}, item {number}", IndexKey))
         else:
-            keys.append(_key(item, f"{variable}, item {number}"))
+            keys.append(_key(item, f"{variable}, item {number}", Key))
     if len(active) != 1:
         raise ActiveKeyError(
             f"{variable} names {len(active)} active versions; "
             "write exactly one item active=<version>"
         )
-    return KeySource(keys, _number(active[0], variable))
+    return KeySource(keys, _number(active[0], variable), index_keys=index_keys)
 
 
 def read_file(path: Path) -> KeySource:
@@ -99,20 +104,29 @@ def _toml(content: bytes, path: Path) -> dict[str, Any]:
 
 
 def _parse(table: dict[str, Any], path: Path) -> KeySource:
-    unknown = sorted(set(table) - {"active", "keys", "states"})
+    unknown = sorted(set(table) - {"active", "index_keys", "keys", "states"})
     if unknown:
         raise ConfigurationError(
             f"{path} has unknown entries ({len(unknown)}); "
-            "it holds active, keys and states only"
+            "it holds active, keys, index_keys and states only"
         )
-    texts = table.get("keys")
-    if not isinstance(texts, list) or not all(isinstance(t, str) for t in texts):
-        raise ConfigurationError(f'{path}: write keys = ["sealed_root_v1_...", ...]')
     active = table.get("active")
     if not isinstance(active, int) or isinstance(active, bool):
         raise ActiveKeyError(f"{path}: write active = <version>, exactly one")
-    keys = [_key(text, f"{path}, key {n}") for n, text in enumerate(texts, 1)]
-    return KeySource(keys, active, _states(table.get("states", {}), path))
+    return KeySource(
+        _keys(table, "keys", path, Key),
+        active,
+        _states(table.get("states", {}), path),
+        _keys({"index_keys": [], **table}, "index_keys", path, IndexKey),
+    )
+
+
+def _keys(table: dict[str, Any], name: str, path: Path, kind: type[_K]) -> list[_K]:
+    texts = table.get(name)
+    if not isinstance(texts, list) or not all(isinstance(t, str) for t in texts):
+        raise ConfigurationError(f'{path}: write {name} = ["{kind.prefix}v1_...", ...]')
+    what = name.removesuffix("s").replace("_", " ")
+    return [_key(t, f"{path}, {what} {n}", kind) for n, t in enumerate(texts, 1)]
 
 
 def _states(table: Any, path: Path) -> dict[int, KeyState]:
@@ -136,19 +150,8 @@ def read_directory(path: Path, active: int | None, prefix: str) -> KeySource:
     _refuse_key(str(path))
     if not path.is_dir():
         raise ConfigurationError(f"the key directory {path} does not exist")
-    pattern = re.compile(re.escape(prefix) + r"v([1-9][0-9]*)(?:\.txt)?")
-    keys: list[Key] = []
-    for file in sorted(path.iterdir()):
-        match = pattern.fullmatch(file.name)
-        if match is None:
-            continue
-        key = _key(_read_secret(file), str(file))
-        if key.version != int(match[1]):
-            raise KeyFormatError(
-                f"{file} holds key version {key.version}: the file name and the key "
-                "disagree; put every key into the file of its own version"
-            )
-        keys.append(key)
+    keys = _mounted(path, prefix, Key)
+    index_keys = _mounted(path, f"{prefix}index_", IndexKey)
     if not keys:
         raise ConfigurationError(f"{path} has no file {prefix}v1, {prefix}v2, ...")
     if active is None:
@@ -159,7 +162,24 @@ def read_directory(path: Path, active: int | None, prefix: str) -> KeySource:
                 f"{marker.name}, or pass active=<version>"
             )
         active = _number(_read_secret(marker, public=True).strip(), str(marker))
-    return KeySource(keys, active)
+    return KeySource(keys, active, index_keys=index_keys)
+
+
+def _mounted(path: Path, prefix: str, kind: type[_K]) -> list[_K]:
+    pattern = re.compile(re.escape(prefix) + r"v([1-9][0-9]*)(?:\.txt)?")
+    keys: list[_K] = []
+    for file in sorted(path.iterdir()):
+        match = pattern.fullmatch(file.name)
+        if match is None:
+            continue
+        key = _key(_read_secret(file), str(file), kind)
+        if key.version != int(match[1]):
+            raise KeyFormatError(
+                f"{file} holds key version {key.version}: the file name and the key "
+                "disagree; put every key into the file of its own version"
+            )
+        keys.append(key)
+    return keys
 
 
 def _read_secret(file: Path, public: bool = False) -> str:
@@ -173,23 +193,23 @@ def _read_secret(file: Path, public: bool = False) -> str:
             f"{file} can be read by every user of this machine; "
             "mount the secret with mode 0400 where the platform allows it",
             KeyPermissionWarning,
-            stacklevel=4,  # the caller of Keyring.from_directory
+            stacklevel=5,  # the caller of Keyring.from_directory
         )
     return text
 
 
 def _refuse_key(place: str) -> None:
     # The error of a file that does not exist would print the name, which is the key.
-    if "sealed_root_" in place:
+    if Key.prefix in place or IndexKey.prefix in place:
         raise KeyFormatError(
             "a key was given where the place of the keys is expected: name a variable, "
             "a file or a directory. Treat the key as known to others"
         )
 
 
-def _key(text: str, place: str) -> Key:
+def _key(text: str, place: str, kind: type[_K]) -> _K:
     try:
-        return Key.from_text(text)
+        return kind.from_text(text)
     except KeyFormatError as error:
         reason = str(error)
     raise KeyFormatError(f"{place}: {reason}")

@@ -21,6 +21,7 @@ from typing import Any, Final
 from sqlalchemy import Table
 from sqlalchemy.sql import dml, elements, functions, selectable, visitors
 
+from sqlalchemy_sealed.lint.exact import find_exact, refuse_exact
 from sqlalchemy_sealed.lint.reading import (
     CARRIERS,
     check_binary,
@@ -43,10 +44,13 @@ from sqlalchemy_sealed.lint.writing import (
     upsert_conditions,
     upsert_values,
 )
+from sqlalchemy_sealed.recheck import RECHECKED
 
 __all__ = ["check_statement", "lint_cursor_execute"]
 
 _MARK: Final = "_sqlalchemy_sealed_checked"
+#: The field of a condition that is exact only if entities are compared afterwards.
+_EXACT: Final = "_sqlalchemy_sealed_exact"
 
 
 def lint_cursor_execute(
@@ -59,11 +63,21 @@ def lint_cursor_execute(
 ) -> None:
     """Check a statement before its first execution (``before_cursor_execute``)."""
     compiled = getattr(context, "compiled", None)
-    if compiled is None or _MARK in compiled.__dict__:
+    if compiled is None:
+        return
+    exact = compiled.__dict__.get(_EXACT)
+    if exact is not None and RECHECKED not in context.execution_options:
+        refuse_exact(exact)
+    if _MARK in compiled.__dict__:
         return
     if not context.execution_options.get("sealed_lint", True):
         return
     if compiled.statement is not None:
+        found = find_exact(compiled.statement)
+        if found is not None:
+            compiled.__dict__[_EXACT] = found
+            if RECHECKED not in context.execution_options:
+                refuse_exact(found)
         check_statement(compiled.statement)
         # What the ORM makes of it: eager loads, loader criteria, mapped expressions.
         core = getattr(compiled.compile_state, "statement", None)

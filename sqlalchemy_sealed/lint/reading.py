@@ -11,6 +11,8 @@ from sqlalchemy.sql import elements, functions, operators, selectable, visitors
 from sqlalchemy_sealed.columns import check_table
 from sqlalchemy_sealed.comparator import SearchTermType
 from sqlalchemy_sealed.envelope import SuiteId
+from sqlalchemy_sealed.errors import NotSearchableError
+from sqlalchemy_sealed.indextype import IndexTermType
 from sqlalchemy_sealed.lint.telling import (
     flat,
     is_null,
@@ -127,6 +129,7 @@ def check_compound(compound: selectable.CompoundSelect[Any]) -> None:
 def check_binary(binary: elements.BinaryExpression[Any]) -> None:
     """Check a comparison or another operator with two sides."""
     left, right, op = binary.left, binary.right, binary.operator
+    _refuse_partial(binary, _EXCLUDING)
     for side in (left, right):
         _refuse_negation(side, f"a comparison ({_name(op)})", op in _EXCLUDING)
     sealed = sealed_type(left) or sealed_type(right)
@@ -177,9 +180,21 @@ def _refuse_negation(element: Any, what: str, subqueries: bool) -> None:
     for part in visitors.iterate(element):
         if isinstance(part, elements.BinaryExpression):
             check_binary(part)
+            _refuse_partial(part, {operators.in_op, operators.eq})
             sealed = sealed_type(part.left)
             if sealed is not None and part.operator in {operators.in_op, operators.eq}:
                 refuse(sealed, what)
+
+
+def _refuse_partial(binary: elements.BinaryExpression[Any], among: Any) -> None:
+    """Refuse to exclude what a search finds only in part, or finds too much of."""
+    kind = getattr(binary.left, "type", None)
+    if isinstance(kind, IndexTermType) and kind.is_partial and binary.operator in among:
+        raise NotSearchableError(
+            f"{kind.index.context}: the negation of a search in a truncated index, or "
+            "in one whose key is being rotated, would lose rows or let others through. "
+            "Select without the negation and exclude in Python"
+        )
 
 
 def _is_search(element: Any) -> bool:

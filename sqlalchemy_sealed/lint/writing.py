@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 from sqlalchemy.sql import dml, elements
 
 from sqlalchemy_sealed.errors import NotSearchableError
+from sqlalchemy_sealed.lint.bound import check_bound_update, check_bound_upsert
 from sqlalchemy_sealed.lint.telling import (
     is_null,
     refuse_any,
@@ -39,7 +40,9 @@ def check_insert(insert: dml.Insert) -> None:
                     _refuse_expression(kind)
         for name, source in zip(names, columns, strict=False):
             _check_assignment(_target(insert.table, name), source)
-    for name, value in _upsert_pairs(insert):
+    pairs = list(_upsert_pairs(insert))
+    check_bound_upsert(insert, (_target(insert.table, name) for name, _ in pairs))
+    for name, value in pairs:
         _check_assignment(_target(insert.table, name), value)
 
 
@@ -68,7 +71,7 @@ def upsert_conditions(insert: dml.Insert) -> Iterator[elements.ClauseElement]:
             yield condition
 
 
-def _check_assignments(table: Any, statement: Any) -> None:
+def _check_assignments(table: Any, statement: Any) -> list[Any]:
     pairs: list[tuple[Any, Any]] = []
     if statement._values:
         pairs += statement._values.items()
@@ -78,8 +81,10 @@ def _check_assignments(table: Any, statement: Any) -> None:
         for row in rows:
             by_position = zip(table.columns, row, strict=False)
             pairs += row.items() if hasattr(row, "items") else by_position
-    for target, value in pairs:
-        _check_assignment(_target(table, target), value)
+    targets = [_target(table, name) for name, _ in pairs]
+    for target, (_, value) in zip(targets, pairs, strict=True):
+        _check_assignment(target, value)
+    return targets
 
 
 def _pairs(assignments: Any) -> Iterable[tuple[Any, Any]]:
@@ -127,7 +132,7 @@ def _refuse_expression(kind: EncryptedType[Any]) -> NoReturn:
 
 def check_update(update: dml.Update) -> None:
     """Check what is assigned by UPDATE, and its condition."""
-    _check_assignments(update.table, update)
+    check_bound_update(update.table, _check_assignments(update.table, update))
     check_where(update)
 
 

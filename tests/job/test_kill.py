@@ -29,7 +29,7 @@ SEED = int(os.environ.get("SEALED_TEST_SEED", "20261123"))
 def key_file(tmp_path) -> Path:
     path = tmp_path / "keys.toml"
     keyring = Keyring.generate()
-    create_file(path, keyring.active)
+    create_file(path, keyring)
     return path
 
 

@@ -15,7 +15,14 @@ import sqlalchemy as sa
 from sqlalchemy import Column, Integer, MetaData, String, Table, insert, select, text
 from sqlalchemy.sql.cache_key import NO_CACHE
 from sqlalchemy.types import TypeDecorator
-from sqlalchemy_sealed import Blocks, Bucket, EncryptedType, Padme
+from sqlalchemy_sealed import (
+    BlindIndex,
+    Blocks,
+    Bucket,
+    EncryptedType,
+    Normalizer,
+    Padme,
+)
 from sqlalchemy_sealed.comparator import SearchTermType
 
 #: For every argument of the constructor, values that all mean different types.
@@ -55,6 +62,20 @@ DIFFERENT: dict[str, list[Any]] = {
             EncryptedType(String, padding=None),
             EncryptedType(String, suite="deterministic"),
         ],
+    ],
+    "index": [
+        None,
+        BlindIndex(),
+        BlindIndex(bits=16),
+        BlindIndex(normalize="email"),
+        BlindIndex(normalize="digits"),
+        BlindIndex(normalize=Normalizer("postcode", 1, str.upper)),
+        BlindIndex(normalize=Normalizer("postcode", 2, str.upper)),
+        BlindIndex(unique=True),
+        BlindIndex(name="second"),
+        BlindIndex(column="found_by"),
+        BlindIndex(version=2),
+        BlindIndex(second_version=2),
     ],
 }
 ARGUMENTS = list(inspect.signature(EncryptedType.__init__).parameters)[1:]

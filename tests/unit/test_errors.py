@@ -64,10 +64,12 @@ def test_an_error_of_one_branch_is_not_caught_as_another():
     branches = {
         errors.ConfigurationError,
         errors.DecryptionError,
+        errors.CiphertextOnlyError,
         errors.EncodingError,
         errors.QueryError,
         errors.ReencryptionError,
         errors.SecretHandlingError,
+        errors.WouldBlockError,
     }
     assert set(errors.SealedError.__subclasses__()) == branches
     for error in set(ERRORS.values()) - {errors.SealedError}:

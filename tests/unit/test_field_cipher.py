@@ -569,7 +569,7 @@ def test_a_value_that_would_not_open_again_is_not_written(cipher, monkeypatch):
     stored = cipher.seal(SECRET)
     other = cipher.seal("something else")
     cipher._keys.keyring.rotate()
-    monkeypatch.setattr(cipher, "seal_bytes", lambda plain: other)
+    monkeypatch.setattr(cipher, "seal_bytes", lambda plain, row: other)
     error = failure(cipher.reseal, stored)
     assert type(error) is VerificationError
     assert SECRET not in says(error)

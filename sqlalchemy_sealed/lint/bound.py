@@ -1,0 +1,73 @@
+"""Statements that would separate a value from what it is bound to.
+
+A value opens only in its row and for its tenant, and its index terms are computed from
+it: a statement that writes the one without the other leaves a row that is unreadable,
+or found under another value. What the mapper knows of it stands in ``Column.info``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import Table
+from sqlalchemy.sql import dml
+
+from sqlalchemy_sealed.columns import TERMS
+from sqlalchemy_sealed.errors import SeparatedValueError
+from sqlalchemy_sealed.placement import BOUND
+
+__all__ = ["check_bound_update", "check_bound_upsert"]
+
+
+def check_bound_update(table: Any, assigned: Iterable[Any]) -> None:
+    """Check the names of the columns that an UPDATE assigns.
+
+    Raises:
+        SeparatedValueError: a value, or what belongs to it, is missing among them.
+
+    """
+    names = {getattr(one, "name", one) for one in assigned}
+    if not isinstance(table, Table) or not names:
+        return
+    for column in table.columns:
+        for term in column.info.get(TERMS, ()):
+            if (column.name in names) is not (term in names):
+                have, lack = sorted((column.name, term), key=lambda n: n not in names)
+                raise SeparatedValueError(
+                    f"{table.name}: the statement assigns {have} and not {lack}: the "
+                    "row would be found under another value. Assign the mapped "
+                    "attribute, which writes both"
+                )
+        bound = names.intersection(column.info.get(BOUND, ()))
+        if bound and column.name not in names:
+            raise SeparatedValueError(
+                f"{table.name}: the statement changes {', '.join(sorted(bound))}, and "
+                f"the values of {column.name} are bound to it: they would not open any "
+                "more. Load the instances and change them, so that they are sealed anew"
+            )
+
+
+def check_bound_upsert(insert: dml.Insert, assigned: Iterable[Any]) -> None:
+    """Check what an upsert assigns to the row that survives.
+
+    Raises:
+        SeparatedValueError: the value may be bound to another row.
+
+    """
+    names = {getattr(one, "name", one) for one in assigned}
+    table = insert.table
+    if not isinstance(table, Table) or not names:
+        return
+    check_bound_update(table, names)
+    upsert = getattr(insert, "_post_values_clause", None)
+    target = getattr(upsert, "inferred_target_elements", None) or ()
+    key = {column.name for column in table.primary_key.columns}
+    on_key = {getattr(one, "name", one) for one in target} == key
+    for column in table.columns:
+        if column.info.get(BOUND) and column.name in names and not on_key:
+            raise SeparatedValueError(
+                f"{table.name}: the upsert writes {column.name}, whose values are "
+                "bound to the primary key, and the row that survives may have another "
+                "one. Name the primary key as the conflict target, or select first"
+            )
