@@ -34,6 +34,7 @@ from sqlalchemy_sealed.keys.state import KeyState
 from sqlalchemy_sealed.normalize import Normalizer
 from sqlalchemy_sealed.padding import Blocks, Bucket, Padme
 from sqlalchemy_sealed.scope import ciphertext_only, tenant
+from sqlalchemy_sealed.searching import index_term
 from sqlalchemy_sealed.together import open_all
 from sqlalchemy_sealed.types import EncryptedType
 from sqlalchemy_sealed.unreadable import Ciphertext, Unreadable
@@ -62,6 +63,7 @@ __all__ = [
     "bind_keyring",
     "ciphertext_only",
     "encrypted",
+    "index_term",
     "open_all",
     "plan_index",
     "set_default_keyring",

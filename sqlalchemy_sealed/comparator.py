@@ -170,7 +170,7 @@ class SealedComparator(TypeDecorator.Comparator[_T]):
             self._name(),
             self._terms(index),
             op,
-            values[0] if values[1:] == () else values,
+            values[0] if len(values) == 1 else values,
         )
 
     def _look_up(self, index: BlindIndex, op: Any, operand: Any) -> Any:

@@ -18,7 +18,14 @@ from sqlalchemy_sealed.errors import NotSearchableError
 from sqlalchemy_sealed.holder import SearchValue
 from sqlalchemy_sealed.index import BlindIndex
 
-__all__ = ["NEGATIONS", "SEARCHES", "check_search", "operator_name", "search"]
+__all__ = [
+    "NEGATIONS",
+    "SEARCHES",
+    "check_search",
+    "index_term",
+    "operator_name",
+    "search",
+]
 
 NEGATIONS: Final = {operators.ne, operators.not_in_op}
 SEARCHES: Final = {operators.eq, operators.in_op, *NEGATIONS}
@@ -29,6 +36,22 @@ _OPPOSITE: Final[dict[Any, Any]] = {
     operators.in_op: operators.not_in_op,
     operators.not_in_op: operators.in_op,
 }
+
+
+def index_term(value: Any) -> SearchValue | None:
+    """Return what a statement assigns to an index column: the term of a value.
+
+    The engine that executes the statement computes the term. It is for UPDATE
+    statements on a column of ``EncryptedType(..., index=...)``, which assign the value
+    and its term together::
+
+        update(Patient).values(email=new, email_bidx=index_term(new))
+
+    Args:
+        value: the value that is assigned beside it; ``None`` has no term.
+
+    """
+    return None if value is None else SearchValue(value)
 
 
 def check_search(name: str, index: BlindIndex, op: Any) -> None:
@@ -104,8 +127,8 @@ def _searched(name: str, op: Any, operand: Any) -> SearchValue | list[SearchValu
     values = list(operand) if many else [operand]
     if any(value is None for value in values):
         raise NotSearchableError(
-            f"{name}: a list with None is never found by {operator_name(op)}; add "
-            "is_(None) for it"
+            f"{name}: {operator_name(op)} does not find None, which has no term; ask "
+            "for it with is_(None)"
         )
     holders = [SearchValue(value) for value in values]
     return holders if many else holders[0]

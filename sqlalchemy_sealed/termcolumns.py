@@ -1,26 +1,18 @@
-"""The columns of index terms beside a column of ``EncryptedType(..., index=...)``.
-
-The value is plaintext on the instance there, so terms are computed when a row is
-inserted (by a default of the column) and before the ORM updates one.
-"""
+"""The columns of index terms beside a column of ``EncryptedType(..., index=...)``."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, cast
+from typing import Any
 
-from sqlalchemy import Column, Connection, Table, event
-from sqlalchemy.orm import Mapper
-from sqlalchemy.orm.attributes import instance_state, set_attribute
+from sqlalchemy import Column, Table, event, type_coerce
 
 from sqlalchemy_sealed.codec.base import Codec
 from sqlalchemy_sealed.columns import SOURCE, TERMS
-from sqlalchemy_sealed.declared import before_sealing
-from sqlalchemy_sealed.errors import EncodingError
+from sqlalchemy_sealed.errors import DeclarationError
 from sqlalchemy_sealed.index import BlindIndex
-from sqlalchemy_sealed.indexer import IndexField, IndexPart, indexer_of
-from sqlalchemy_sealed.indextype import IndexTermType
-from sqlalchemy_sealed.scope import binding_of
+from sqlalchemy_sealed.indexer import IndexField, IndexPart
+from sqlalchemy_sealed.termwriter import WrittenTermType, term_default, watch_mappers
 
 __all__ = ["add_term_columns", "term_columns"]
 
@@ -28,23 +20,44 @@ __all__ = ["add_term_columns", "term_columns"]
 def add_term_columns(
     column: Column[Any], table: Table, index: BlindIndex, codec: Codec, context: str
 ) -> None:
-    """Add the columns of an index to the table of its sealed column."""
+    """Add the columns of an index to the table of its sealed column.
+
+    Raises:
+        DeclarationError: the table has another column of that name.
+
+    """
     inner: Any = getattr(column.type, "inner", None)
-    names = [index.column_name(column.name, version) for version in index.versions]
-    column.info[TERMS] = tuple(names)
-    for name, version in zip(names, index.versions, strict=True):
-        if name in table.c:
-            continue  # the table is a copy, and has them already
-        part = IndexPart(codec, index.normalizer)
-        declared = IndexField(context, index.name, (part,), index.bits, version)
-        partial = index.is_truncated or index.second_version is not None
-        kind = IndexTermType(declared, None, inner, partial)
-        options: dict[str, Any] = {"unique": True} if index.unique else {"index": True}
-        added: Column[Any] = Column(name, kind, default=_inserted, **options)
-        added.info[SOURCE] = column.key
-        table.append_column(added)
-    if not event.contains(Mapper, "mapper_configured", _configured):
-        event.listen(Mapper, "mapper_configured", _configured)
+    partial = index.is_truncated or index.second_version is not None
+    part = IndexPart(codec, index.normalizer)
+    kinds = {
+        index.column_name(column.name, version): WrittenTermType(
+            IndexField(context, index.name, (part,), index.bits, version),
+            None,
+            inner,
+            partial,
+        )
+        for version in index.versions
+    }
+    is_copy = TERMS in column.info
+    column.info[TERMS] = tuple(kinds)
+
+    def add(*_: Any) -> None:
+        for name, kind in kinds.items():
+            if name not in table.c:
+                table.append_column(_declared(name, kind, column, index))
+            elif not isinstance(table.c[name].type, WrittenTermType):
+                raise _not_terms(table, name)
+            else:
+                table.c[name].type = kind  # a copy under another name is another field
+        of_table = table.info.get(SOURCE, {})
+        table.info[SOURCE] = {**of_table, **dict.fromkeys(kinds, column.key)}
+
+    if is_copy:
+        # The copies of the term columns come after this one, with the same table.
+        event.listen(table, "after_parent_attach", add, once=True)
+    else:
+        add()
+    watch_mappers()
 
 
 def term_columns(
@@ -56,62 +69,22 @@ def term_columns(
     if not all(name in columns for name in names):
         return None
     found = [columns[name] for name in names]
-    return [(_coerced(column), column.is_(None)) for column in found]
+    # Coerced, so that the ORM asks the database which objects an UPDATE has matched.
+    return [(type_coerce(column, column.type), column.is_(None)) for column in found]
 
 
-def _coerced(column: Any) -> Any:
-    # So that the ORM asks the database which of its objects an UPDATE has matched.
-    from sqlalchemy import type_coerce  # noqa: PLC0415
-
-    return type_coerce(column, column.type)
-
-
-def _term(dialect: Any, kind: IndexTermType, value: Any) -> bytes | None:
-    if value is None:
-        return None
-    inner = kind.inner
-    before = inner and before_sealing(inner, dialect, kind.index.context)
-    indexer = indexer_of(binding_of(dialect), kind.index)
-    return indexer.term(before(value) if callable(before) else value)
+def _declared(
+    name: str, kind: WrittenTermType, source: Column[Any], index: BlindIndex
+) -> Column[Any]:
+    options: dict[str, Any] = {"unique": True} if index.unique else {"index": True}
+    column: Column[Any] = Column(name, kind, default=term_default, **options)
+    column.info[SOURCE] = source.key
+    return column
 
 
-def _inserted(context: Any) -> bytes | None:
-    """Compute the term of an inserted row, from values that are not bound yet."""
-    column = context.current_column
-    source = column.info[SOURCE]
-    parameters: dict[str, Any] | None = None
-    try:
-        parameters = context.get_current_parameters()
-    except KeyError:
-        parameters = None
-    if parameters is None:
-        raise EncodingError(
-            f"{column.table.name}.{column.name}: the rows of insert().values([...]) do "
-            "not tell the term of each value. Pass the list beside the statement: "
-            "execute(insert(Model), [{...}, ...])"
-        )
-    return _term(context.dialect, column.type, parameters.get(source))
-
-
-_WATCHED: Final = "sqlalchemy_sealed.watched"
-
-
-def _configured(mapper: Mapper[Any], owner: type) -> None:
-    for table in mapper.tables:
-        for column in table.columns:
-            if SOURCE in column.info and not mapper.class_manager.info.get(_WATCHED):
-                mapper.class_manager.info[_WATCHED] = True
-                event.listen(owner, "before_update", _updated, propagate=True)
-
-
-def _updated(mapper: Mapper[Any], connection: Connection, target: Any) -> None:
-    state = instance_state(target)
-    for column in mapper.columns:
-        source = column.info.get(SOURCE)
-        if source is None:
-            continue
-        key = mapper.get_property_by_column(column.table.c[source]).key
-        if key in state.committed_state and key in target.__dict__:
-            kind = cast("IndexTermType", column.type)
-            term = _term(connection.dialect, kind, target.__dict__[key])
-            set_attribute(target, mapper.get_property_by_column(column).key, term)
+def _not_terms(table: Table, name: str) -> DeclarationError:
+    return DeclarationError(
+        f"{table.name}.{name}: the blind index of a sealed column needs a column of "
+        "this name, and the table has another one. Rename it, or name the index: "
+        "BlindIndex(column=...)"
+    )

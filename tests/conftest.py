@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from servers import fresh_database, mariadb, mariadb_url, postgresql, postgresql_url
-from sqlalchemy import column, create_engine, inspect, select, table, text
+from sqlalchemy import column, create_engine, event, inspect, select, table, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.orm import Session
 from sqlalchemy_sealed import Key, Keyring, bind_keyring
@@ -156,3 +156,16 @@ def _wipe(engine):
             for name in inspect(connection).get_table_names():
                 connection.execute(text(f"DROP TABLE `{name}`"))
             connection.execute(text("SET foreign_key_checks = 1"))
+
+
+@pytest.fixture
+def statements(engine):
+    """Collect the SQL text of what is sent to the database."""
+    sent = []
+
+    def listen(_connection, _cursor, statement, *_rest):
+        sent.append(statement)
+
+    event.listen(engine, "before_cursor_execute", listen)
+    yield sent
+    event.remove(engine, "before_cursor_execute", listen)

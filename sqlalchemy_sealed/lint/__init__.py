@@ -21,6 +21,7 @@ from typing import Any, Final
 from sqlalchemy import Table
 from sqlalchemy.sql import dml, elements, functions, selectable, visitors
 
+from sqlalchemy_sealed.lint.bound import check_sent
 from sqlalchemy_sealed.lint.exact import find_exact, refuse_exact
 from sqlalchemy_sealed.lint.reading import (
     CARRIERS,
@@ -79,6 +80,7 @@ def lint_cursor_execute(
             if RECHECKED not in context.execution_options:
                 refuse_exact(found)
         check_statement(compiled.statement)
+        check_sent(context)
         # What the ORM makes of it: eager loads, loader criteria, mapped expressions.
         core = getattr(compiled.compile_state, "statement", None)
         if core is not None and core is not compiled.statement:

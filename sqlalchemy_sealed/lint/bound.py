@@ -13,11 +13,11 @@ from typing import Any
 from sqlalchemy import Table
 from sqlalchemy.sql import dml
 
-from sqlalchemy_sealed.columns import TERMS
+from sqlalchemy_sealed.columns import SOURCE, TERMS
 from sqlalchemy_sealed.errors import SeparatedValueError
 from sqlalchemy_sealed.placement import BOUND
 
-__all__ = ["check_bound_update", "check_bound_upsert"]
+__all__ = ["check_bound_update", "check_bound_upsert", "check_sent"]
 
 
 def check_bound_update(table: Any, assigned: Iterable[Any]) -> None:
@@ -33,12 +33,7 @@ def check_bound_update(table: Any, assigned: Iterable[Any]) -> None:
     for column in table.columns:
         for term in column.info.get(TERMS, ()):
             if (column.name in names) is not (term in names):
-                have, lack = sorted((column.name, term), key=lambda n: n not in names)
-                raise SeparatedValueError(
-                    f"{table.name}: the statement assigns {have} and not {lack}: the "
-                    "row would be found under another value. Assign the mapped "
-                    "attribute, which writes both"
-                )
+                raise _separated(table, column.name, term, names)
         bound = names.intersection(column.info.get(BOUND, ()))
         if bound and column.name not in names:
             raise SeparatedValueError(
@@ -46,6 +41,73 @@ def check_bound_update(table: Any, assigned: Iterable[Any]) -> None:
                 f"the values of {column.name} are bound to it: they would not open any "
                 "more. Load the instances and change them, so that they are sealed anew"
             )
+
+
+def check_sent(context: Any) -> None:
+    """Check the columns that are named by the parameters sent beside a statement.
+
+    Args:
+        context: the execution, of a statement that was not checked yet.
+
+    Raises:
+        SeparatedValueError: a value, or what belongs to it, is missing among them.
+
+    """
+    statement = context.compiled.statement
+    if not isinstance(statement, dml.Insert | dml.Update):
+        return
+    table = statement.table
+    if not isinstance(table, Table):
+        return
+    given = {
+        getattr(name, "key", name)
+        for name in (
+            *(statement._values or ()),
+            *(name for name, _ in getattr(statement, "_ordered_values", None) or ()),
+            *(context.compiled.column_keys or ()),
+        )
+    }
+    names = {column.name for column in table.columns if column.key in given}
+    if isinstance(statement, dml.Insert):
+        _check_inserted(table, names)
+    elif "compiled_cache" not in context.execution_options:
+        check_bound_update(table, names)
+    else:
+        _check_written(table, names)
+
+
+def _check_inserted(table: Table, names: set[str]) -> None:
+    """Refuse terms that belong to no value; the default adds those of a value."""
+    for term in names & table.info.get(SOURCE, {}).keys():
+        source = table.columns[table.info[SOURCE][term]].name
+        if source not in names:
+            raise _separated(table, source, term, names)
+
+
+def _check_written(table: Table, names: set[str]) -> None:
+    """Check what the ORM writes itself, which has no need of equal terms elsewhere."""
+    for term, key in table.info.get(SOURCE, {}).items():
+        source = table.columns[key].name
+        if (source in names) is not (term in names):
+            raise _separated(table, source, term, names)
+
+
+def _separated(
+    table: Table, column: str, term: str, names: set[str]
+) -> SeparatedValueError:
+    have, lack = sorted((column, term), key=lambda name: name not in names)
+    if term in table.info.get(SOURCE, {}):
+        advice = (
+            f"Change loaded instances, pass the rows by primary key as in "
+            f"session.execute(update(Model), [...]), or assign both: {column}=value, "
+            f"{term}=index_term(value)"
+        )
+    else:
+        advice = "Assign the mapped attribute, which writes both"
+    return SeparatedValueError(
+        f"{table.name}: the statement assigns {have} and not {lack}: the row would be "
+        f"found under another value. {advice}"
+    )
 
 
 def check_bound_upsert(insert: dml.Insert, assigned: Iterable[Any]) -> None:

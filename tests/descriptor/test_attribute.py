@@ -86,19 +86,6 @@ def ada(session):
     return ada
 
 
-@pytest.fixture
-def statements(engine):
-    """Return the list that SQL statements are added to while the test runs."""
-    seen = []
-
-    def before(_connection, _cursor, statement, *_):
-        seen.append(statement)
-
-    event.listen(engine, "before_cursor_execute", before)
-    yield seen
-    event.remove(engine, "before_cursor_execute", before)
-
-
 SEALED = ("email", "phone", "name", "card", "ward", "note")
 
 

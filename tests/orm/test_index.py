@@ -21,7 +21,14 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.exc import IntegrityError, StatementError
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, aliased, mapped_column
+from sqlalchemy.orm import (
+    DeclarativeBase,
+    Mapped,
+    Session,
+    aliased,
+    make_transient,
+    mapped_column,
+)
 from sqlalchemy_sealed import (
     BlindIndex,
     EncryptedType,
@@ -103,10 +110,10 @@ def is_consistent(engine, table=TABLE):
     with engine.connect() as connection:
         for row in connection.execute(select(table)).mappings():
             for name in names:
-                found = select(table.c.id).where(table.c[name].candidates(row[name]))
-                terms = row[f"{name}_bidx"]
-                assert (row[name] is None) is (terms is None)
+                assert (row[name] is None) is (row[f"{name}_bidx"] is None)
                 if row[name] is not None:
+                    same = table.c[name].candidates(row[name])
+                    found = select(table.c.id).where(same)
                     assert row["id"] in connection.scalars(found).all()
 
 
@@ -159,8 +166,6 @@ ORM_INSERTS = {
 
 @pytest.mark.parametrize("way", ORM_INSERTS)
 def test_orm_inserts_write_terms(session, engine, way):
-    if way == "returning" and engine.dialect.name == "mysql":
-        pytest.skip("no INSERT RETURNING in the dialect of MySQL")
     ORM_INSERTS[way](session)
     session.commit()
     assert len(by_email(session, "ada@x")) == 1
@@ -169,9 +174,8 @@ def test_orm_inserts_write_terms(session, engine, way):
 
 
 def test_an_insert_whose_terms_cannot_be_told_is_refused(engine):
-    other = Table("patients_2", MetaData(), Column("email", String(20)))
     refused = {
-        "several": insert(TABLE).values([{"id": 1, "email": "a"}, {"id": 2}]),
+        "several": insert(TABLE).values([{"id": n, "email": "a"} for n in (1, 2)]),
         "from select": insert(TABLE).from_select(
             ["id", "email"], select(TABLE.c.id + 10, TABLE.c.email)
         ),
@@ -183,17 +187,15 @@ def test_an_insert_whose_terms_cannot_be_told_is_refused(engine):
                 connection.execute(statement)
             connection.rollback()
         assert not connection.execute(text("SELECT 1 FROM patients")).all()
-    assert other is not None
 
 
-def test_a_parameter_of_another_name_is_found_or_refused(engine):
+def test_a_parameter_of_another_name_is_found(engine):
     statement = insert(TABLE).values(id=1, email=bindparam("e"))
     with engine.connect() as connection:
-        with pytest.raises(SealedError, match="email"):
-            connection.execute(statement, {"e": "ada@x"})
-        connection.rollback()
+        connection.execute(statement, {"e": "bob@x"})
+        connection.commit()
         both = insert(TABLE).values(
-            id=1, email=bindparam("e"), email_bidx=bindparam("t")
+            id=2, email=bindparam("e"), email_bidx=bindparam("t")
         )
         connection.execute(both, {"e": "ada@x", "t": index_term("Ada@x")})
         connection.commit()
@@ -231,9 +233,8 @@ def test_an_equal_value_writes_nothing(session, engine, statements):
     patient = session.get_one(Patient, 1)
     assert patient.email == "ada@x"
     patient.email = "ada@x"
-    with statements() as seen:
-        session.flush()
-    assert not [one for one in seen if one.startswith("UPDATE")]
+    session.flush()
+    assert not [one for one in statements if one.startswith("UPDATE")]
 
 
 def test_an_update_by_primary_key_writes_terms(session, engine):
@@ -355,6 +356,8 @@ def test_search(session, engine):
     assert len(session.scalars(both).all()) == 8
     is_null = select(Patient.id).where(Patient.email.is_(None))
     assert session.scalars(is_null).all() == []
+    none = select(Patient.id).where(Patient.email.candidates())
+    assert session.scalars(none).all() == []
     near = select(Patient).where(Patient.born.candidates("3"))
     assert 3 in [p.id for p in session.scalars(near) if p.born == "3"]
     session.execute(delete(Patient).where(Patient.email == "8@x"))
@@ -372,7 +375,6 @@ def test_what_has_no_answer_is_refused(session, engine):
         lambda: Patient.email.in_(["a", None]),
         lambda: Patient.born == "1",
         lambda: alone.c.email == "a",
-        lambda: Patient.email.candidates(),
         lambda: Patient.email.candidates(None),
     ):
         with pytest.raises(NotSearchableError):
@@ -453,6 +455,28 @@ def test_an_index_and_deterministic_encryption_exclude_each_other():
         EncryptedType(String, suite="deterministic", index=BlindIndex())
 
 
+def test_a_copied_instance_gets_terms_of_its_own(session, engine):
+    session.add(Patient(id=1, email="ada@x"))
+    session.commit()
+    patient = session.get_one(Patient, 1)
+    assert patient.email_bidx
+    make_transient(patient)
+    patient.id, patient.email = 2, "bob@x"
+    session.add(patient)
+    session.commit()
+    assert by_email(session, "bob@x") == [2]
+    is_consistent(engine)
+
+
+def test_terms_are_not_set_by_hand(session, engine):
+    session.add(Patient(id=1, email="ada@x"))
+    session.commit()
+    patient = session.get_one(Patient, 1)
+    patient.email_bidx = index_term("bob@x")
+    with pytest.raises(SeparatedValueError, match="index_term"):
+        session.commit()
+
+
 # Rotating the index key
 
 
@@ -528,5 +552,5 @@ def test_without_an_index_key_nothing_is_written(session, engine):
     session.rollback()
     assert session.execute(text("SELECT 1 FROM patients")).all() == []
     with Session(engine) as other:
-        other.add(Patient(id=1, born=None))
+        other.add(Doctor(id=1))
         other.commit()

@@ -123,19 +123,6 @@ def people(engine):
 
 
 @pytest.fixture
-def statements(engine):
-    """Collect the SQL text of what is sent to the database."""
-    sent = []
-
-    def listen(_connection, _cursor, statement, *_rest):
-        sent.append(statement)
-
-    event.listen(engine, "before_cursor_execute", listen)
-    yield sent
-    event.remove(engine, "before_cursor_execute", listen)
-
-
-@pytest.fixture
 def names(stored):
     """Return a function that tells sealed names from NULL, and finds nothing else."""
 
