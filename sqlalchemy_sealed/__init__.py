@@ -15,6 +15,7 @@ specified in docs/FORMAT.md.
 
 from __future__ import annotations
 
+from sqlalchemy_sealed.compound import compound_index
 from sqlalchemy_sealed.descriptor import encrypted
 from sqlalchemy_sealed.engine import bind_keyring, set_default_keyring
 from sqlalchemy_sealed.envelope import SuiteId
@@ -62,6 +63,7 @@ __all__ = [
     "Unreadable",
     "bind_keyring",
     "ciphertext_only",
+    "compound_index",
     "encrypted",
     "index_term",
     "open_all",

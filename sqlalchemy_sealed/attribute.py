@@ -21,11 +21,11 @@ from sqlalchemy_sealed.indextype import IndexTermType
 from sqlalchemy_sealed.mapping import watch_class
 from sqlalchemy_sealed.mutation import MutableClass, track
 from sqlalchemy_sealed.opening import AttributeOpener
-from sqlalchemy_sealed.placement import Placement, SealedAttribute, place
+from sqlalchemy_sealed.placement import Placement, SealedAttribute, compounds_of, place
 from sqlalchemy_sealed.scope import BLOCKS, is_ciphertext_only
 from sqlalchemy_sealed.unreadable import refuse_marker
 
-__all__ = ["Declaration", "EncryptedAttribute"]
+__all__ = ["Declaration", "EncryptedAttribute", "add_column"]
 
 _T = TypeVar("_T")
 
@@ -88,7 +88,7 @@ class EncryptedAttribute(SealedAttribute, hybrid_property[_T]):
             )
         self.__name__ = name
         declaration = self._declaration
-        self.key = declaration.column or f"{name}_encrypted"
+        self.key = self.key_of(name)
         self._add(owner, self.key, declaration.type, nullable=declaration.nullable)
         if declaration.index is not None:
             self._add_terms(owner, name, declaration.index)
@@ -116,14 +116,16 @@ class EncryptedAttribute(SealedAttribute, hybrid_property[_T]):
         self.terms = tuple(columns)
 
     def _add(self, owner: type, key: str, kind: Any, **options: Any) -> None:
-        if key in vars(owner) or key in vars(owner).get("__annotations__", {}):
-            raise DeclarationError(
-                f"{owner.__name__}.{key} is declared, and encrypted() makes it: leave "
-                "it out, or name another column with column="
-            )
-        deferred = self._declaration.deferred
-        column = mapped_column(key, kind, deferred=deferred, **options)
-        setattr(owner, key, column)
+        add_column(owner, key, kind, deferred=self._declaration.deferred, **options)
+
+    @property
+    def declaration(self) -> Declaration:
+        """What :func:`encrypted` was given."""
+        return self._declaration
+
+    def key_of(self, name: str) -> str:
+        """Return the mapped attribute of the ciphertext, under a name if need be."""
+        return self.key or self._declaration.column or f"{name}_encrypted"
 
     def place(self, owner: type) -> Placement:
         """Resolve the attribute on a mapped class."""
@@ -144,10 +146,13 @@ class EncryptedAttribute(SealedAttribute, hybrid_property[_T]):
 
     def expand_mapping(self, owner: Any, mapping: Any, value: Any) -> None:
         """Add the columns of the attribute to one mapping of a bulk statement."""
-        placement = self.place(inspect_entity(owner).mapper.class_)
+        mapped = inspect_entity(owner).mapper.class_
+        placement = self.place(mapped)
         unsealed = None if value is None else bulk_value(placement, mapping, value)
         for name in (self.key, *self.terms):
             mapping[name] = unsealed
+        for compound in compounds_of(mapped, self.__name__):
+            compound.expand(mapped, mapping)
 
     # -- the class level: hybrid_property makes a proxied attribute of it ------------
 
@@ -200,3 +205,18 @@ class EncryptedAttribute(SealedAttribute, hybrid_property[_T]):
 
     def __delete__(self, instance: Any) -> None:
         self.__set__(instance, None)
+
+
+def add_column(owner: type, key: str, kind: Any, **options: Any) -> None:
+    """Add a column to the body of a declarative class.
+
+    Raises:
+        DeclarationError: the class declares it already.
+
+    """
+    if key in vars(owner) or key in vars(owner).get("__annotations__", {}):
+        raise DeclarationError(
+            f"{owner.__name__}.{key} is declared, and encrypted() makes it: leave it "
+            "out, or name another column with column="
+        )
+    setattr(owner, key, mapped_column(key, kind, **options))

@@ -19,7 +19,7 @@ from sqlalchemy_sealed.indexer import IndexField, indexer_of
 from sqlalchemy_sealed.owned import OwnedType
 from sqlalchemy_sealed.scope import binding_of, current_tenant
 
-__all__ = ["ExactTermType", "IndexTermType"]
+__all__ = ["ExactTermType", "IndexTermType", "preparation"]
 
 
 class IndexTermType(OwnedType[bytes]):
@@ -30,7 +30,8 @@ class IndexTermType(OwnedType[bytes]):
 
     Args:
         index: what the index declares.
-        source: name of the sealed column whose field it indexes; ``None`` if
+        source: name of the sealed column whose field it indexes, or for several
+            columns the field id, if it is pinned, and the name of each; ``None`` if
             ``index`` names the field already.
         inner: the SQL type of the value, for what a user's own type does with it.
         is_partial: whether a search may find rows that have another value, or miss
@@ -44,8 +45,8 @@ class IndexTermType(OwnedType[bytes]):
     def __init__(
         self,
         index: IndexField,
-        source: str | None = None,
-        inner: TypeEngine[Any] | None = None,
+        source: str | tuple[tuple[str | None, str], ...] | None = None,
+        inner: TypeEngine[Any] | tuple[TypeEngine[Any], ...] | None = None,
         is_partial: bool = False,
     ) -> None:
         super().__init__()
@@ -58,7 +59,10 @@ class IndexTermType(OwnedType[bytes]):
         """Take the field id from the sealed column, which may not be there yet."""
         del column
         if self.source is not None:
-            self.index = replace(self.index, context=f"{table.name}.{self.source}")
+            one = isinstance(self.source, str)
+            sources: Any = ((None, self.source),) if one else self.source
+            fields = [pinned or f"{table.name}.{name}" for pinned, name in sources]
+            self.index = replace(self.index, context="+".join(fields))
             self.__dict__.pop("_static_cache_key", None)
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
@@ -71,12 +75,7 @@ class IndexTermType(OwnedType[bytes]):
         """Return the function that computes the term of a searched value."""
         indexer = indexer_of(binding_of(dialect), self.index)
         length = self.index.length
-        inner = self.inner
-        before = (
-            None
-            if inner is None
-            else before_sealing(inner, dialect, self.index.context)
-        )
+        before = preparation(self.inner, dialect, self.index.context)
 
         def process(value: Any) -> bytes | None:
             if value is None:
@@ -134,6 +133,30 @@ class ExactTermType(IndexTermType):
     ) -> None:
         super().__init__(index, None, inner, is_partial=True)
         self.attribute = attribute
+
+
+def preparation(
+    inner: TypeEngine[Any] | tuple[TypeEngine[Any], ...] | None,
+    dialect: Dialect,
+    context: str,
+) -> Callable[[Any], Any] | None:
+    """Return what types of the application do to a value, or to several, first."""
+    if inner is None:
+        return None
+    if not isinstance(inner, tuple):
+        return before_sealing(inner, dialect, context)
+    each = [before_sealing(one, dialect, context) for one in inner]
+    if not any(each):
+        return None
+
+    def prepare(values: Any) -> tuple[Any, ...]:
+        pairs = zip(values, each, strict=True)
+        return tuple(
+            value if before is None or value is None else before(value)
+            for value, before in pairs
+        )
+
+    return prepare
 
 
 def _as_bytes(value: Any) -> bytes | None:

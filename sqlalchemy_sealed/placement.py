@@ -15,6 +15,7 @@ from sqlalchemy_sealed.ciphertext import CiphertextType
 from sqlalchemy_sealed.columns import TERMS
 from sqlalchemy_sealed.errors import EncodingError, MissingTenantError, SealedError
 from sqlalchemy_sealed.field import Field
+from sqlalchemy_sealed.index import BlindIndex
 from sqlalchemy_sealed.indexer import IndexField
 from sqlalchemy_sealed.indextype import IndexTermType
 from sqlalchemy_sealed.mutation import MutableClass, watch_changes
@@ -24,10 +25,12 @@ from sqlalchemy_sealed.scope import current_tenant, tenant_id
 __all__ = [
     "BOUND",
     "TENANT",
+    "CompoundTerm",
     "Placement",
     "SealedAttribute",
     "TermColumn",
     "attributes_of",
+    "compounds_of",
     "place",
 ]
 
@@ -156,7 +159,9 @@ def place(
     column.info[BOUND] = tuple(mapper.attrs[one].columns[0].name for one in bound)
     if tenant is not None:
         column.info[TENANT] = mapper.attrs[tenant].columns[0].name
-    column.info[TERMS] = tuple(mapper.attrs[one].columns[0].name for one in terms)
+    names = [mapper.attrs[one].columns[0].name for one in terms]
+    # A compound index has added its own.
+    column.info[TERMS] = tuple(dict.fromkeys((*names, *column.info.get(TERMS, ()))))
     if mutable is not None:
         watch_changes(mapper.class_, key)
     found = []
@@ -197,6 +202,26 @@ class SealedAttribute:
     ) -> None:
         """Add the columns of the attribute to one mapping of a bulk statement."""
         raise NotImplementedError
+
+
+class CompoundTerm:
+    """Base of an index over several attributes, for the rooms below it."""
+
+    __name__: str
+    names: tuple[str, ...]
+    terms: tuple[str, ...]
+    index: BlindIndex
+
+    def expand(self, owner: type, mapping: MutableMapping[str, Any]) -> None:
+        """Add the terms to a mapping of a bulk statement, once it has all values."""
+        raise NotImplementedError
+
+
+def compounds_of(owner: type, name: str) -> tuple[CompoundTerm, ...]:
+    """Return the compound indexes that an attribute of a class is part of."""
+    found = [value for base in owner.__mro__ for value in vars(base).values()]
+    compounds = [one for one in found if isinstance(one, CompoundTerm)]
+    return tuple(one for one in compounds if name in one.names)
 
 
 def attributes_of(owner: type) -> tuple[SealedAttribute, ...]:

@@ -19,11 +19,10 @@ from sqlalchemy.orm import ORMExecuteState
 from sqlalchemy.sql import operators
 from sqlalchemy.sql.elements import BinaryExpression, BooleanClauseList
 
-from sqlalchemy_sealed.declared import before_sealing
 from sqlalchemy_sealed.errors import NotSearchableError
 from sqlalchemy_sealed.holder import SearchValue
 from sqlalchemy_sealed.indexer import message_of
-from sqlalchemy_sealed.indextype import ExactTermType
+from sqlalchemy_sealed.indextype import ExactTermType, preparation
 
 __all__ = ["RECHECKED", "recheck_entities"]
 
@@ -114,9 +113,7 @@ def _keep(statement: Any, condition: BinaryExpression[Any]) -> _Keep | None:
 
 def _preparing(kind: ExactTermType) -> Callable[[Any], Any]:
     """Return what a type of the application does to a value before it is sealed."""
-    if kind.inner is None:
-        return lambda value: value
-    before = before_sealing(kind.inner, DefaultDialect(), kind.index.context)
+    before = preparation(kind.inner, DefaultDialect(), kind.index.context)
     return before or (lambda value: value)
 
 

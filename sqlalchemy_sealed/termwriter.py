@@ -16,10 +16,9 @@ from sqlalchemy.orm.attributes import instance_state, set_attribute
 from sqlalchemy.sql.elements import BindParameter, ClauseElement, Null
 
 from sqlalchemy_sealed.columns import SOURCE
-from sqlalchemy_sealed.declared import before_sealing
 from sqlalchemy_sealed.errors import EncodingError
 from sqlalchemy_sealed.indexer import indexer_of
-from sqlalchemy_sealed.indextype import IndexTermType
+from sqlalchemy_sealed.indextype import IndexTermType, preparation
 from sqlalchemy_sealed.scope import binding_of
 from sqlalchemy_sealed.searching import index_term
 
@@ -61,10 +60,9 @@ def watch_mappers() -> None:
 
 
 def _term(dialect: Any, kind: IndexTermType, value: Any) -> bytes | None:
-    inner = kind.inner
-    before = inner and before_sealing(inner, dialect, kind.index.context)
+    before = preparation(kind.inner, dialect, kind.index.context)
     indexer = indexer_of(binding_of(dialect), kind.index)
-    return indexer.term(before(value) if callable(before) else value)
+    return indexer.term(value if before is None else before(value))
 
 
 def _inserted_value(context: Any, column: Any) -> Any:

@@ -102,6 +102,11 @@ def _separated(
             f"session.execute(update(Model), [...]), or assign both: {column}=value, "
             f"{term}=index_term(value)"
         )
+    elif _is_compound(table, term):
+        advice = (
+            f"Change loaded instances, or assign all attributes of the compound index "
+            f"and {term}=index_term((value, value))"
+        )
     else:
         advice = "Assign the mapped attribute, which writes both"
     return SeparatedValueError(
@@ -133,3 +138,7 @@ def check_bound_upsert(insert: dml.Insert, assigned: Iterable[Any]) -> None:
                 "bound to the primary key, and the row that survives may have another "
                 "one. Name the primary key as the conflict target, or select first"
             )
+
+
+def _is_compound(table: Table, term: str) -> bool:
+    return sum(term in column.info.get(TERMS, ()) for column in table.columns) > 1
