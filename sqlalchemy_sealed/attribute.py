@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast, overload
 
 from sqlalchemy import inspect as inspect_entity
 from sqlalchemy.ext.hybrid import hybrid_property
@@ -27,7 +27,21 @@ from sqlalchemy_sealed.unreadable import refuse_marker
 
 __all__ = ["Declaration", "EncryptedAttribute", "add_column"]
 
+if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement
+    from sqlalchemy.ext.hybrid import _HybridClassLevelAccessor
+    from sqlalchemy.sql.elements import SQLCoreOperations
+
 _T = TypeVar("_T")
+
+
+if TYPE_CHECKING:
+
+    class ClassLevelAttribute(_HybridClassLevelAccessor[_T]):
+        """What type checkers see of the attribute on the class."""
+
+        def candidates(self, *values: _T) -> ColumnElement[bool]:
+            """Return the condition for rows that may have one of the values."""
 
 
 @dataclass(frozen=True)
@@ -166,7 +180,15 @@ class EncryptedAttribute(SealedAttribute, hybrid_property[_T]):
 
     # -- the instance level ----------------------------------------------------------
 
-    def __get__(self, instance: Any, owner: Any = None) -> Any:
+    @overload
+    def __get__(self, instance: Any, owner: None) -> Self: ...
+    @overload
+    def __get__(
+        self, instance: None, owner: type[object]
+    ) -> ClassLevelAttribute[_T]: ...
+    @overload
+    def __get__(self, instance: object, owner: type[object]) -> _T: ...
+    def __get__(self, instance: Any, owner: Any) -> Any:
         if instance is None:
             return self if owner is None else self._expr_comparator(owner)
         values = instance.__dict__
@@ -182,7 +204,7 @@ class EncryptedAttribute(SealedAttribute, hybrid_property[_T]):
             return opened[key][1]
         return self._opener.open(instance, stored)
 
-    def __set__(self, instance: Any, value: Any) -> None:
+    def __set__(self, instance: object, value: SQLCoreOperations[_T] | _T) -> None:
         state = instance_state(instance)
         validator: Any = state.mapper.validators.get(self.__name__)
         if validator is not None:
@@ -204,7 +226,7 @@ class EncryptedAttribute(SealedAttribute, hybrid_property[_T]):
             set_attribute(instance, name, unsealed)
 
     def __delete__(self, instance: Any) -> None:
-        self.__set__(instance, None)
+        self.__set__(instance, cast("_T", None))
 
 
 def add_column(owner: type, key: str, kind: Any, **options: Any) -> None:

@@ -85,7 +85,7 @@ class AttributeOpener:
         if stored is None:
             return False
         try:
-            present = self._attribute.__get__(instance)
+            present = self._attribute.__get__(instance, type(instance))
         except SealedError:
             # What cannot be read may be replaced.
             return False
