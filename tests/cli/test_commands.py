@@ -358,3 +358,33 @@ def test_a_password_with_odd_characters_is_not_repeated(sealed, key_file):
     code, _, err = sealed("verify", *target(url, key_file))
     assert code == 1
     assert "s3cret" not in err
+
+
+def test_the_index_key_is_generated_listed_and_rotated(sealed, key_file):
+    before = Keyring.from_file(key_file)
+    assert [key.version for key in before.index_keys] == [1]
+    code, out, err = sealed("keys", "rotate", "--index", "--keys", key_file)
+    assert (code, out.strip()) == (0, "active=1 newest=2")
+    assert "BlindIndex(..., version=2)" in err
+    after = Keyring.from_file(key_file)
+    assert after.index_keys[:1] == before.index_keys
+    assert (after.keys, after.active) == (before.keys, before.active)
+    code, out, _ = sealed("keys", "list", "--keys", key_file, "--json")
+    listed = [(row["kind"], row["version"]) for row in json.loads(out)]
+    assert listed == [("data", 1), ("index", 1), ("index", 2)]
+    shown = sealed("keys", "list", "--keys", key_file)
+    for key in (*after.keys, *after.index_keys):
+        assert key.to_text()[18:50] not in str(shown)
+
+
+def test_an_index_key_of_the_environment_is_printed_once(sealed, monkeypatch):
+    line = sealed("keys", "generate")[1].strip()
+    assert line.count("sealed_index_v") == 1
+    monkeypatch.setenv("SEALED_KEYS", line)
+    code, out, err = sealed("keys", "rotate", "--index")
+    assert code == 0
+    assert "sealed_index_v2" in out
+    assert "sealed_index_v" not in err
+    monkeypatch.setenv("SEALED_KEYS", out.strip())
+    assert len(Keyring.from_env().index_keys) == 2
+    assert sealed("keys", "rotate", "--index", "--now")[0] == 2

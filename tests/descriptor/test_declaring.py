@@ -6,6 +6,8 @@ import datetime as dt
 import uuid
 from decimal import Decimal
 
+from dataclasses import InitVar
+
 import pytest
 from sqlalchemy import (
     JSON,
@@ -225,6 +227,31 @@ def test_a_mapped_dataclass(sqlite_engine, keyring):
     with Session(sqlite_engine) as session:
         assert saved(session, token).number == "4111"
     assert "number_encrypted" not in repr(Card(holder="Ada"))
+
+
+def test_a_mapped_dataclass_takes_the_value_when_it_is_made(sqlite_engine, keyring):
+    from sqlalchemy_sealed import bind_keyring
+
+    class Data(MappedAsDataclass, DeclarativeBase):
+        pass
+
+    class Contact(Data):
+        __tablename__ = "contacts"
+        id: Mapped[int] = mapped_column(primary_key=True, init=False)
+        email_: InitVar[str]
+        email = encrypted(String, index=BlindIndex())
+
+        def __post_init__(self, email_: str) -> None:
+            self.email = email_
+
+    bind_keyring(sqlite_engine, keyring)
+    Data.metadata.create_all(sqlite_engine)
+    contact = Contact(email_="ada@x")
+    assert "ada@x" not in repr(contact)
+    with Session(sqlite_engine) as session:
+        saved(session, contact)
+        found = select(Contact).where(Contact.email == "ada@x")
+        assert session.scalars(found).one().email == "ada@x"
 
 
 def test_a_pinned_context_survives_another_table_name():

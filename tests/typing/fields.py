@@ -33,9 +33,9 @@ patient.email = "grace@example.org"
 patient.email = None
 patient.born = date(1906, 12, 9)
 # Each line must be an error: mypy reports an ignore that is not needed.
-patient.email = 5  # type: ignore[assignment]
-patient.born = None  # type: ignore[assignment]
-patient.room = "1"  # type: ignore[assignment]
+patient.email = 5  # type: ignore[assignment]  # ty: ignore[invalid-assignment]
+patient.born = None  # type: ignore[assignment]  # ty: ignore[invalid-assignment]
+patient.room = "1"  # type: ignore[assignment]  # ty: ignore[invalid-assignment]
 
 select(Patient).where(Patient.email == "ada@example.org")
 select(Patient).where(Patient.email.in_(["ada@example.org"]), Patient.room.is_(None))
