@@ -160,13 +160,13 @@ class EncryptedAttribute(SealedAttribute, hybrid_property[_T]):
 
     def expand_mapping(self, owner: Any, mapping: Any, value: Any) -> None:
         """Add the columns of the attribute to one mapping of a bulk statement."""
-        mapped = inspect_entity(owner).mapper.class_
-        placement = self.place(mapped)
+        mapper = inspect_entity(owner).mapper
+        placement = self.place(mapper.class_)
         unsealed = None if value is None else bulk_value(placement, mapping, value)
         for name in (self.key, *self.terms):
             mapping[name] = unsealed
-        for compound in compounds_of(mapped, self.__name__):
-            compound.expand(mapped, mapping)
+        for compound in compounds_of(mapper, self.__name__):
+            compound.expand(mapper.class_, mapping)
 
     # -- the class level: hybrid_property makes a proxied attribute of it ------------
 

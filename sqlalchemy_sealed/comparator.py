@@ -252,7 +252,7 @@ def _refusal(sealed: Any, op: Any, operand: Any) -> str:
         "is_(None)"
         + (
             ", == and in_"
-            if deterministic
+            if deterministic or getattr(sealed, "index", None)
             else "; equality needs index=BlindIndex() or suite='deterministic'"
         )
         + "; anything else: load the rows and compare in Python"

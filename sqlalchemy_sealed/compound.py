@@ -39,7 +39,7 @@ from sqlalchemy_sealed.normalize import Normalizer, normalizer_of
 from sqlalchemy_sealed.placement import CompoundTerm, Placement
 from sqlalchemy_sealed.scope import Binding, binding_of
 from sqlalchemy_sealed.together import binding_of_instance
-from sqlalchemy_sealed.unreadable import refuse_marker
+from sqlalchemy_sealed.unreadable import Ciphertext, Unreadable, refuse_marker
 
 __all__ = ["CompoundIndex", "compound_index"]
 
@@ -96,6 +96,7 @@ class CompoundIndex(CompoundTerm):
         self.terms: tuple[str, ...] = ()
         self._normalizers = normalizers
         self.__name__ = ""
+        self._owner: type = type(self)
 
     def __set_name__(self, owner: type, name: str) -> None:
         if self.__name__:
@@ -104,6 +105,7 @@ class CompoundIndex(CompoundTerm):
                 "attributes; declare each with a call of its own"
             )
         self.__name__ = name
+        self._owner = owner
         parts = [_part(owner, name, one) for one in self.names]
         if len({part.declaration.tenant for part in parts}) > 1:
             raise DeclarationError(
@@ -182,6 +184,12 @@ class CompoundIndex(CompoundTerm):
             EncodingError: the mapping has some of the values and not the others.
 
         """
+        if not issubclass(owner, self._owner):
+            raise EncodingError(
+                f"{self._owner.__name__}.{self.__name__}: its terms are computed from "
+                f"attributes of {owner.__name__}, and a bulk statement on the latter "
+                "does not know the rest of the row. Load the instances and change them"
+            )
         placements = self.placements(owner)
         keys = [placement.key for placement in placements]
         if not any(key in mapping for key in keys):
@@ -250,7 +258,8 @@ class CompoundIndex(CompoundTerm):
         """Compare the values with the term, where its index key is certain."""
         state = instance_state(instance)
         term = instance.__dict__.get(self.terms[0])
-        if type(term) is not bytes or state.modified:
+        unread = any(isinstance(value, Unreadable | Ciphertext) for value in values)
+        if type(term) is not bytes or state.modified or unread:
             return
         placements = self.placements(type(instance))
         stored = (instance.__dict__.get(one.key) for one in placements)

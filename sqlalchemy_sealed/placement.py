@@ -217,9 +217,10 @@ class CompoundTerm:
         raise NotImplementedError
 
 
-def compounds_of(owner: type, name: str) -> tuple[CompoundTerm, ...]:
-    """Return the compound indexes that an attribute of a class is part of."""
-    found = [value for base in owner.__mro__ for value in vars(base).values()]
+def compounds_of(mapper: Mapper[Any], name: str) -> tuple[CompoundTerm, ...]:
+    """Return the compound indexes that an attribute is part of, subclasses' too."""
+    classes = {c: None for m in mapper.self_and_descendants for c in m.class_.__mro__}
+    found = [value for one in classes for value in vars(one).values()]
     compounds = [one for one in found if isinstance(one, CompoundTerm)]
     return tuple(one for one in compounds if name in one.names)
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from datetime import date
 
 import pytest
-from sqlalchemy import Date, String, insert, select, text, update
+from sqlalchemy import Date, ForeignKey, String, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import DeclarativeBase, Mapped, aliased, mapped_column
 from sqlalchemy_sealed import (
     BlindIndex,
+    Ciphertext,
+    ciphertext_only,
     compound_index,
     encrypted,
     index_term,
@@ -49,6 +51,28 @@ class Member(Base):
     last = encrypted(String, tenant="club", index=BlindIndex())
     both = compound_index("first", "last", index=BlindIndex(unique=True))
     near = compound_index("last", "first", index=BlindIndex(bits=3))
+
+
+class Person(Base):
+    __tablename__ = "persons"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(String(10))
+    name = encrypted(String)
+    __mapper_args__ = {"polymorphic_on": "kind", "polymorphic_identity": "person"}
+
+
+class Student(Person):
+    school = encrypted(String)
+    name_and_school = compound_index("name", "school")
+    __mapper_args__ = {"polymorphic_identity": "student"}
+
+
+class Worker(Person):
+    __tablename__ = "workers"
+    id: Mapped[int] = mapped_column(ForeignKey("persons.id"), primary_key=True)
+    job = encrypted(String)
+    name_and_job = compound_index("name", "job")
+    __mapper_args__ = {"polymorphic_identity": "worker"}
 
 
 @pytest.fixture
@@ -190,6 +214,41 @@ def test_what_has_no_answer_is_refused(session, ada):
             build()
     with pytest.raises(EncodingError, match="assign to name, born"):
         ada.who = ("x", BORN)
+
+
+def test_inheritance(session, engine):
+    plain = Person(id=3, name="P")
+    single, joined = (
+        Student(id=1, name="A", school="s"),
+        Worker(id=2, name="B", job="j"),
+    )
+    session.add_all([plain, single, joined])
+    session.commit()
+
+    def both(name):
+        at_school = select(Student).where(Student.name_and_school == (name, "s"))
+        at_work = select(Worker).where(Worker.name_and_job == (name, "j"))
+        return session.scalars(at_school).all(), session.scalars(at_work).all()
+
+    assert both("A") == ([single], [])
+    assert both("B") == ([], [joined])
+    for one in session.scalars(select(Person).order_by(Person.id)):
+        one.name = "C"
+    session.commit()
+    assert both("C") == ([single], [joined])
+    # Of the superclass a bulk statement does not know what the subclasses index.
+    with pytest.raises(EncodingError, match="name_and_school|name_and_job"):
+        session.execute(update(Person), [{"id": 1, "name": "D"}])
+    session.rollback()
+    with pytest.raises(SeparatedValueError):
+        session.execute(update(Person).values(name="D"))
+    session.rollback()
+    assert both("C") == ([single], [joined])
+
+
+def test_ciphertext_only_shows_ciphertext(session, ada):
+    with ciphertext_only():
+        assert all(isinstance(value, Ciphertext) for value in ada.who)
 
 
 def test_exchanged_terms_are_noticed(session, ada):

@@ -381,6 +381,11 @@ def test_what_has_no_answer_is_refused(session, engine):
             build()
 
 
+def test_a_refusal_names_what_is_possible(session, engine):
+    with pytest.raises(NotSearchableError, match=r"is_\(None\), == and in_; any"):
+        Patient.email.between("a", "b")
+
+
 def test_unique_holds(session, engine):
     session.add(Patient(id=1, number=1))
     session.commit()
