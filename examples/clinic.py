@@ -1,7 +1,8 @@
 """A clinic's registry: patients found by e-mail, and by the last digits of a number.
 
+pip install 'sqlalchemy-sealed[cli]'
 sealed keys generate --out keys.toml
-SEALED_KEY_FILE=keys.toml python clinic.py
+SEALED_KEY_FILE=keys.toml python examples/clinic.py
 """
 
 from __future__ import annotations
