@@ -232,14 +232,28 @@ class FieldCipher:
         """
         if not self.needs_reencryption(stored):
             return None
-        plain = self.open_bytes(stored, row)
+        sealed = self._checked(self.open_bytes(stored, row), row)
+        self._stock()
+        return sealed
+
+    def seal_checked(self, value: Any, row: bytes | None = None) -> Stored:
+        """Seal a value for the first time, and open it again before it is written.
+
+        Raises:
+            EncodingError: the codec does not accept the value.
+            VerificationError: the new form does not open to the same bytes.
+
+        """
+        plain = self._encode(value)
+        return self._checked(plain, row)
+
+    def _checked(self, plain: bytes, row: bytes | None) -> Stored:
         sealed = self.seal_bytes(plain, row)
         if self.open_bytes(sealed, row) != plain:
             raise VerificationError(
                 f"{self.field.context}: a freshly sealed value does not open to what "
                 "was sealed; nothing was written. Check the machine's memory"
             )
-        self._stock()
         return sealed
 
     def seal_and_stock(self, value: Any) -> Stored:

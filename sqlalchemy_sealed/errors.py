@@ -31,9 +31,15 @@ which at that moment are plaintext. No message and no attribute holds a value or
     ├── WouldBlockError             a key that would be fetched inside an event loop
     ├── SecretHandlingError         an attempt to pickle or print a secret
     └── ReencryptionError           a run that cannot start or go on
-        ├── RunConflictError          another run works on this table
+        ├── RunConflictError          a different run is open on this table
+        ├── RunEndedError             the run was cancelled, stopped or superseded
+        ├── RunInterruptedError       this worker was asked to stop; run again
         ├── LeaseLostError            another worker has taken over the range
         ├── TooManyDeadLettersError   more undecryptable rows than allowed
+        ├── MismatchError             plaintext and sealed column hold two values
+        ├── PreflightError            the table cannot be moved safely
+        ├── SchemaChangedError        the table is not what it was when the run began
+        ├── FenceError                a fence that cannot be put up, or excludes a key
         └── VerificationError         what was read back is not what was written
 """
 
@@ -51,6 +57,7 @@ __all__ = [
     "DecryptionError",
     "DuplicateKeyError",
     "EncodingError",
+    "FenceError",
     "KeyFormatError",
     "KeyNotReadableError",
     "KeyPermissionError",
@@ -59,13 +66,18 @@ __all__ = [
     "KeyringNotBoundError",
     "LeaseLostError",
     "MalformedEnvelopeError",
+    "MismatchError",
     "MissingTenantError",
     "MixedFieldsError",
     "NotSealedError",
     "NotSearchableError",
+    "PreflightError",
     "QueryError",
     "ReencryptionError",
     "RunConflictError",
+    "RunEndedError",
+    "RunInterruptedError",
+    "SchemaChangedError",
     "SealedError",
     "SecretHandlingError",
     "SeparatedValueError",
@@ -186,7 +198,31 @@ class ReencryptionError(SealedError):
 
 
 class RunConflictError(ReencryptionError):
-    """Another run or another worker is at work on the same table."""
+    """A different run is open on the same table."""
+
+
+class RunEndedError(ReencryptionError):
+    """The run was cancelled, stopped or superseded while this worker was at it."""
+
+
+class RunInterruptedError(ReencryptionError):
+    """This worker was asked to stop, and has finished its batch. Run again to go on."""
+
+
+class MismatchError(ReencryptionError):
+    """A plaintext column and its sealed one hold two values; neither is changed."""
+
+
+class PreflightError(ReencryptionError):
+    """The table cannot be moved safely; nothing was begun."""
+
+
+class SchemaChangedError(ReencryptionError):
+    """The columns at work are not what they were when the run began."""
+
+
+class FenceError(ReencryptionError):
+    """A fence that cannot be put up, or that excludes the key to be activated."""
 
 
 class LeaseLostError(ReencryptionError):

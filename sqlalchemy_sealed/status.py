@@ -17,7 +17,6 @@ from sqlalchemy import (
     case,
     column,
     func,
-    inspect,
     literal,
     select,
     table,
@@ -32,11 +31,10 @@ from sqlalchemy_sealed.envelope import (
     from_text,
 )
 from sqlalchemy_sealed.errors import DecryptionError
-from sqlalchemy_sealed.jobs.tables import ranges, runs
 from sqlalchemy_sealed.keys.keyring import Keyring
 from sqlalchemy_sealed.targets import SealedColumn, sealed_tables
 
-__all__ = ["ColumnStatus", "KeyCount", "RunInfo", "open_runs", "status"]
+__all__ = ["ColumnStatus", "KeyCount", "status"]
 
 _MINIMUM = HEADER_LENGTH + min(BODY_MINIMUM.values())
 _TEXT_HEADER = len(TEXT_PREFIX) + HEADER_LENGTH * 4 // 3
@@ -89,17 +87,6 @@ class ColumnStatus:
     def on_active(self) -> int:
         """Values under the active key."""
         return sum(key.values for key in self.keys if key.state == "active")
-
-
-@dataclass(frozen=True)
-class RunInfo:
-    """A re-encryption run that is not finished."""
-
-    table: str
-    status: str
-    rows: int
-    scanned: int
-    last_error: str | None
 
 
 def status(
@@ -185,27 +172,3 @@ def _state(header: Header, sealed: SealedColumn, keyring: Keyring | None) -> str
     if header != field.header(key):
         return "other declaration"
     return keyring.state(key.version).value
-
-
-def open_runs(engine: Engine) -> list[RunInfo]:
-    """Return the re-encryption runs that were started and are not finished."""
-    if not inspect(engine).has_table(runs.name):
-        return []
-    statement = (
-        select(
-            runs.c.table_name,
-            runs.c.status,
-            func.sum(ranges.c.rows),
-            func.sum(ranges.c.scanned),
-            runs.c.last_error,
-        )
-        .join(ranges, ranges.c.run_id == runs.c.id)
-        .where(runs.c.open_key.is_not(None), ranges.c.sweep == runs.c.sweep)
-        .group_by(runs.c.id, runs.c.table_name, runs.c.status, runs.c.last_error)
-        .order_by(runs.c.table_name)
-    )
-    with engine.connect() as connection:
-        return [
-            RunInfo(name, state, int(rows), int(scanned), error)
-            for name, state, rows, scanned, error in connection.execute(statement)
-        ]

@@ -29,7 +29,7 @@ from sqlalchemy_sealed.cli.report import (
 )
 from sqlalchemy_sealed.jobs.reencryption import Reencryption
 from sqlalchemy_sealed.jobs.verification import verify as verify_target
-from sqlalchemy_sealed.status import open_runs
+from sqlalchemy_sealed.jobs.control import open_runs
 from sqlalchemy_sealed.status import status as census
 
 __all__ = ["cli"]

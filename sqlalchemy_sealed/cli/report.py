@@ -9,7 +9,8 @@ from typing import Any
 from sqlalchemy_sealed.cli.output import print_json, print_table, talk
 from sqlalchemy_sealed.jobs.reencryption import Report
 from sqlalchemy_sealed.jobs.verification import ColumnVerification
-from sqlalchemy_sealed.status import ColumnStatus, RunInfo
+from sqlalchemy_sealed.jobs.control import RunState
+from sqlalchemy_sealed.status import ColumnStatus
 
 __all__ = ["print_reports", "print_status", "print_verifications"]
 
@@ -34,7 +35,7 @@ def print_reports(reports: Sequence[Report], as_json: bool) -> None:
 
 
 def print_status(
-    columns: Sequence[ColumnStatus], runs: Sequence[RunInfo], as_json: bool
+    columns: Sequence[ColumnStatus], runs: Sequence[RunState], as_json: bool
 ) -> None:
     """Print the census."""
     if as_json:

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy_sealed.envelope import Header, from_text
-from sqlalchemy_sealed.errors import DecryptionError, SealedError
+from sqlalchemy_sealed.errors import (
+    DecryptionError,
+    EncodingError,
+    MismatchError,
+    SealedError,
+)
+from sqlalchemy_sealed.jobs.move import Change, Move, Row
 from sqlalchemy_sealed.jobs.progress import Counts
 from sqlalchemy_sealed.jobs.rowkey import RowKey
-from sqlalchemy_sealed.jobs.values import ColumnValues, Row
 
-__all__ = ["Batch", "DeadLetter", "Row", "reseal_batch"]
+__all__ = ["Batch", "DeadLetter", "change_row", "dead_letter", "make_batch"]
+
+#: What makes a value a dead letter: it is left alone, listed, and the run goes on.
+_DEAD = (DecryptionError, EncodingError, MismatchError)
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A value that could not be decrypted."""
+    """A value that could not be moved."""
 
     key: RowKey
     column: str
@@ -34,8 +42,8 @@ class Batch:
         scanned: rows read.
         last: key of the last row read; ``None`` when there was none.
         changed: the rows to rewrite as they were read, in key order.
-        new: one list per sealed column, parallel to ``changed``.
-        dead: values that could not be decrypted.
+        new: one list per written slot, parallel to ``changed``.
+        dead: values that could not be moved.
         current: rows with nothing to rewrite.
         nulls: NULL values.
 
@@ -62,32 +70,28 @@ class Batch:
         )
 
 
-def reseal_batch(
-    rows: Sequence[Row], width: int, columns: Sequence[ColumnValues]
-) -> Batch:
-    """Open and seal the values of a batch; no transaction is open meanwhile.
-
-    Args:
-        rows: key columns, then sealed columns, then tenants.
-        width: number of key columns.
-        columns: the sealed columns.
-
-    """
+def make_batch(rows: Sequence[Row], move: Move) -> Batch:
+    """Compute the new values of a batch; no transaction is open meanwhile."""
+    width = len(move.key)
     batch = Batch(len(rows), tuple(rows[-1][:width]) if rows else None)
-    batch.new = [[] for _ in columns]
-    if len(columns) == 1 and not columns[0].is_bound:
-        _reseal_one(batch, rows, width, columns[0])
+    batch.new = [[] for _ in move.written]
+    alone = move.changes[0].batch() if len(move.changes) == 1 else None
+    if alone is not None and move.slots[0].is_written:
+        _change_one(batch, rows, width, move.changes[0], alone)
     else:
         for row in rows:
-            _reseal_row(batch, row, width, columns)
+            _change_row(batch, row, width, move)
     return batch
 
 
-def _reseal_one(
-    batch: Batch, rows: Sequence[Row], width: int, column: ColumnValues
+def _change_one(
+    batch: Batch,
+    rows: Sequence[Row],
+    width: int,
+    change: Change,
+    function: Callable[[Any], Any],
 ) -> None:
     # The common case, without any object per row but the new value.
-    name, reseal = column.name, column.reseal
     keep_row, keep_new = batch.changed.append, batch.new[0].append
     for row in rows:
         old = row[width]
@@ -95,9 +99,9 @@ def _reseal_one(
             batch.nulls += 1
             continue
         try:
-            new = reseal(old)
+            new = function(old)
         except DecryptionError as error:
-            batch.dead.append(_dead_letter(tuple(row[:width]), name, old, error))
+            batch.dead.append(dead_letter(tuple(row[:width]), change.name, old, error))
             continue
         if new is not None:
             keep_row(row)
@@ -105,39 +109,42 @@ def _reseal_one(
     batch.current = len(rows) - len(batch.changed) - len(batch.dead)
 
 
-def _reseal_row(
-    batch: Batch, row: Row, width: int, columns: Sequence[ColumnValues]
-) -> None:
-    end = width + len(columns)
-    new = list(row[width:end])
-    failed = changed = False
-    for position, column in enumerate(columns):
-        value = new[position]
-        if value is None:
-            batch.nulls += 1
-            continue
-        try:
-            resealed = column.reseal_in(value, row)
-        except DecryptionError as error:
-            failed = True
-            batch.dead.append(
-                _dead_letter(tuple(row[:width]), column.name, value, error)
-            )
-            continue
-        if resealed is not None:
-            changed = True
-            new[position] = resealed
+def _change_row(batch: Batch, row: Row, width: int, move: Move) -> None:
+    new, dead, changed = change_row(row, move)
+    batch.nulls += sum(row[width + n] is None for n in move.written)
+    batch.dead += dead
     if changed:
-        batch.changed.append(row[:end])
-        for values, value in zip(batch.new, new, strict=True):
-            values.append(value)
-    elif not failed:
+        batch.changed.append(row)
+        for values, slot in zip(batch.new, move.written, strict=True):
+            values.append(new[slot])
+    elif not dead:
         batch.current += 1
 
 
-def _dead_letter(
-    key: RowKey, name: str, value: object, error: DecryptionError
+def change_row(row: Row, move: Move) -> tuple[list[Any], list[DeadLetter], bool]:
+    """Return new values of all slots, what could not be moved, and whether any was."""
+    width = len(move.key)
+    new = list(row[width : move.end])
+    for slot, at, decode in move.restored:
+        # What was read to be compared has another form than what is written.
+        new[slot] = None if row[at] is None else decode(row[at])
+    dead: list[DeadLetter] = []
+    changed = False
+    for change in move.changes:
+        before = list(new)
+        try:
+            changed = change.apply(row, new) or changed
+        except _DEAD as error:
+            new = before  # half a change is none
+            key, stored = tuple(row[:width]), row[width + change.slot]
+            dead.append(dead_letter(key, change.name, stored, error))
+    return new, dead, changed
+
+
+def dead_letter(
+    key: RowKey, name: str, value: object, error: SealedError
 ) -> DeadLetter:
+    """Describe a value that could not be moved, without the value."""
     kid = version = None
     try:
         data = value if isinstance(value, bytes | bytearray | memoryview) else None

@@ -1,16 +1,37 @@
-"""The list of values that could not be decrypted."""
+"""The list of values that could not be moved."""
 
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine, and_, delete, func, insert, select
 
 from sqlalchemy_sealed.jobs.batch import DeadLetter
-from sqlalchemy_sealed.jobs.rowkey import key_to_text
+from sqlalchemy_sealed.jobs.rowkey import RowKey, key_to_text
 from sqlalchemy_sealed.jobs.tables import database_time, dead_letters
 
-__all__ = ["DeadLetters"]
+__all__ = ["DeadLetters", "ListedValue"]
+
+
+@dataclass(frozen=True)
+class ListedValue:
+    """A value on the list.
+
+    Attributes:
+        row_key: the primary key, as JSON.
+        error: name of the error that says why.
+        kid: of the key in its header, in hex, if it has one.
+
+    """
+
+    table: str
+    column: str
+    row_key: str
+    error: str
+    kid: str | None
+    version: int | None
 
 
 class DeadLetters:
@@ -49,6 +70,13 @@ class DeadLetters:
         )
         return connection.scalar(select(dead_letters.c.id).where(same)) is not None
 
+    def remove(self, connection: Connection, keys: Sequence[RowKey]) -> None:
+        """Take the values of some rows off the list."""
+        texts = [key_to_text(key) for key in keys]
+        connection.execute(
+            delete(dead_letters).where(self._mine, dead_letters.c.row_key.in_(texts))
+        )
+
     def clear(self, connection: Connection) -> None:
         """Take all of them off the list."""
         connection.execute(delete(dead_letters).where(self._mine))
@@ -63,3 +91,20 @@ class DeadLetters:
             return set(
                 connection.scalars(select(dead_letters.c.row_key).where(self._mine))
             )
+
+    def listed(self, engine: Engine, limit: int = 100) -> list[ListedValue]:
+        """Return the first of them, in order of their keys."""
+        found = select(dead_letters).where(self._mine)
+        ordered = found.order_by(dead_letters.c.row_key, dead_letters.c.column_name)
+        with engine.connect() as connection:
+            return [
+                ListedValue(
+                    row.table_name,
+                    row.column_name,
+                    row.row_key,
+                    row.error,
+                    row.kid,
+                    row.key_version,
+                )
+                for row in connection.execute(ordered.limit(limit))
+            ]

@@ -19,14 +19,16 @@ class Lease:
     """A range that this worker may write, as long as its token is the newest."""
 
     table: str
+    run_id: str
     range_id: str
     token: int
     cursor: RowKey | None
     high: RowKey | None
 
     def lost(self) -> LeaseLostError:
-        """Return the error of a worker that was away for too long."""
+        """Return the error of a batch that may not be written."""
         return LeaseLostError(
-            f"{self.table}: this worker was away longer than its lease of "
-            f"{LEASE_SECONDS:.0f} s and another one took over; nothing was written"
+            f"{self.table}: the run was paused or ended, or this worker was away "
+            f"longer than its lease of {LEASE_SECONDS:.0f} s and another one took "
+            "over; nothing was written"
         )

@@ -1,44 +1,110 @@
-"""A batch in libpq's pipeline mode: sent with its COMMIT, its result asked for later.
+"""Statements in libpq's pipeline mode: sent now, their results asked for later.
 
-Locks last exactly as long as the server works on the statement, and Python reads and
-seals the next batch meanwhile.
+A batch is sent together with its COMMIT, so that locks last exactly as long as the
+server works on the statement; and the rows of the next batch are on their way while
+Python opens and seals those of this one.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any, Final, cast
 
 from psycopg.pq import TransactionStatus
 from sqlalchemy import Connection
 
 from sqlalchemy_sealed.errors import VerificationError
+from sqlalchemy_sealed.jobs import steps
 from sqlalchemy_sealed.jobs.arrays import register
 from sqlalchemy_sealed.jobs.batch import Batch
 from sqlalchemy_sealed.jobs.lease import Lease
 from sqlalchemy_sealed.jobs.progress import Counts
-from sqlalchemy_sealed.jobs.write import Pending, Write
+from sqlalchemy_sealed.jobs.write import Pending, PendingRows, Write
 
-__all__ = ["PipelinedWrite", "driver_of"]
+__all__ = ["PipelinedRead", "PipelinedWrite", "Statement", "driver_of"]
 
 #: SQLSTATE of the division that a failed comparison causes.
 _DIVISION_BY_ZERO: Final = "22012"
+#: SQLSTATE of a lock that was waited for, and of a deadlock.
+_WAITED: Final = frozenset(("55P03", "40P01"))
+#: Far below deadlock_timeout: it is the job that gives way, never the application.
+_PATIENCE: Final = "SET LOCAL lock_timeout = '20ms'"
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """The statement of a batch.
+
+    Attributes:
+        gives_up: whether it ends after a few milliseconds when it has to wait.
+
+    """
+
+    sql: str
+    parameters: list[Any]
+    gives_up: bool = False
+
+
+class PipelinedRead(PendingRows):
+    """A query whose rows nobody has asked for yet."""
+
+    def __init__(self, driver: Any, sql: str, parameters: list[Any]) -> None:
+        self._stack = ExitStack()
+        try:
+            self._cursor = self._stack.enter_context(driver.cursor(binary=True))
+            pipeline = self._stack.enter_context(driver.pipeline())
+            self._cursor.execute(sql, parameters, prepare=True)
+            pipeline.sync()
+        except BaseException:
+            with suppress(Exception):
+                self._stack.close()
+            raise
+
+    def rows(self) -> Sequence[Any]:
+        """Wait for the rows."""
+        with self._stack:
+            return cast("Sequence[Any]", self._cursor.fetchall())
+
+    def abandon(self) -> None:
+        """Wait and forget."""
+        with suppress(Exception):
+            self._stack.close()
 
 
 class PipelinedWrite(Write):
-    """A batch that is ready to be sent."""
+    """A batch that is ready to be sent.
+
+    Args:
+        name: the table, for messages.
+        batch: what is written.
+        lease: the right to.
+        statement: what is sent.
+        instead: what is sent if that one had to wait for an application.
+        on_wait: called then.
+
+    """
 
     def __init__(
-        self, name: str, batch: Batch, lease: Lease, sql: str, parameters: list[Any]
+        self,
+        name: str,
+        batch: Batch,
+        lease: Lease,
+        statement: Statement,
+        instead: Statement | None = None,
+        on_wait: Callable[[], None] = lambda: None,
     ) -> None:
         self.name = name
         self.batch = batch
         self.lease = lease
-        self.sql = sql
-        self.parameters = parameters
+        self.statement = statement
+        self.instead = instead
+        self.on_wait = on_wait
 
     def submit(self, writer: Connection) -> Pending:
         """Send the statement without waiting for its result."""
+        steps.reached(steps.Step.BEGUN)
         return _Sent(self, driver_of(writer))
 
 
@@ -49,25 +115,27 @@ class _Sent(Pending):
         self._write = write
         self._driver = driver
         self._stack = ExitStack()
+        self._send(write.statement)
+
+    def _send(self, statement: Statement) -> None:
+        driver, stack = self._driver, self._stack
         try:
-            self._send()
+            stack.callback(setattr, driver, "autocommit", driver.autocommit)
+            driver.autocommit = True
+            stack.callback(self._leave_transaction)
+            self._cursor = stack.enter_context(driver.cursor())
+            register(self._cursor)
+            stack.enter_context(driver.pipeline())
+            # Left to the end of the pipeline, the commit would wait for Python; and
+            # the server's own default may be an isolation that fails on conflicts.
+            driver.execute("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
+            if statement.gives_up:
+                driver.execute(_PATIENCE)
+            self._cursor.execute(statement.sql, statement.parameters, prepare=True)
+            driver.execute("COMMIT")
         except BaseException:
             self.abandon()
             raise
-
-    def _send(self) -> None:
-        driver, stack = self._driver, self._stack
-        stack.callback(setattr, driver, "autocommit", driver.autocommit)
-        driver.autocommit = True
-        stack.callback(self._leave_transaction)
-        self._cursor = stack.enter_context(driver.cursor())
-        register(self._cursor)
-        stack.enter_context(driver.pipeline())
-        # Left to the end of the pipeline, the commit would wait for Python; and the
-        # server's own default may be an isolation that fails on conflicts.
-        driver.execute("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
-        self._cursor.execute(self._write.sql, self._write.parameters, prepare=True)
-        driver.execute("COMMIT")
 
     def _leave_transaction(self) -> None:
         # After an error the server has skipped the COMMIT.
@@ -82,23 +150,33 @@ class _Sent(Pending):
             VerificationError: the rows do not hold what was written; nothing was.
 
         """
-        found: Any = None
-        failed = False
-        try:
-            with self._stack:
-                found = self._cursor.fetchone()
-        except Exception as error:
-            failed = getattr(error, "sqlstate", None) == _DIVISION_BY_ZERO
-            if not failed:
-                raise
-        if failed:
+        found, state = self._fetch()
+        if state in _WAITED and self._write.instead is not None:
+            self._write.on_wait()
+            self._send(self._write.instead)
+            found, state = self._fetch()
+        if state is not None:
             raise VerificationError(
                 f"{self._write.name}: a row was read back different from what was "
                 "written. A trigger changes the column; the batch was rolled back"
             )
         if found is None:
             raise self._write.lease.lost()
+        steps.reached(steps.Step.COMMITTED)
         return self._write.batch.counts(found[0])
+
+    def _fetch(self) -> tuple[Any, str | None]:
+        found: Any = None
+        try:
+            with self._stack:
+                found = self._cursor.fetchone()
+        except Exception as error:
+            state = getattr(error, "sqlstate", None)
+            waited = state in _WAITED and self._write.instead is not None
+            if state != _DIVISION_BY_ZERO and not waited:
+                raise
+            return None, state
+        return found, None
 
     def abandon(self) -> None:
         """Wait and forget: another error is on its way."""

@@ -1,4 +1,4 @@
-"""Reading and writing batches in portable SQL: SQLite, and drivers without a path.
+"""Reading and writing batches in portable SQL, for databases without a path of own.
 
 Rows are read and written through lightweight columns without a type: no decryption,
 no ``onupdate``, and the driver's own key values select the same row again.
@@ -15,13 +15,14 @@ from sqlalchemy import (
     ColumnClause,
     ColumnElement,
     Connection,
-    Dialect,
+    Engine,
     and_,
     bindparam,
     column,
     or_,
     select,
     table,
+    tuple_,
     update,
 )
 from sqlalchemy.sql import operators
@@ -29,45 +30,67 @@ from sqlalchemy.sql.dml import Update
 from sqlalchemy.sql.selectable import Select, TableClause
 
 from sqlalchemy_sealed.errors import VerificationError
-from sqlalchemy_sealed.jobs.batch import Batch
+from sqlalchemy_sealed.jobs import steps
+from sqlalchemy_sealed.jobs.batch import Batch, make_batch
 from sqlalchemy_sealed.jobs.lease import Lease
+from sqlalchemy_sealed.jobs.move import Move
 from sqlalchemy_sealed.jobs.rowkey import RowKey
-from sqlalchemy_sealed.jobs.write import Pending, Recorder, Write
-from sqlalchemy_sealed.targets import SealedTable
+from sqlalchemy_sealed.jobs.write import Pending, PendingRows, Recorder, Write
 
-__all__ = ["PortableRows"]
+__all__ = ["PortableRows", "beyond"]
 
 
 class PortableRows:
     """The rows of one table, as driver values."""
 
-    def __init__(self, sealed: SealedTable, dialect: Dialect) -> None:
-        self.name = sealed.name
-        self.keys: list[ColumnClause[Any]] = [column(c.name) for c in sealed.key]
-        self.values: list[ColumnClause[Any]] = [column(c.name) for c in sealed.columns]
+    def __init__(self, engine: Engine, move: Move) -> None:
+        self.move = move
+        self.name = move.name
+        self.dialect = engine.dialect
+        for slot in move.slots:
+            slot.check(self.dialect)
+        self.keys: list[ColumnClause[Any]] = [column(c.name) for c in move.key]
+        self.values: list[ColumnClause[Any]] = [column(s.name) for s in move.slots]
         self.width = len(self.keys)
         # Read beside the values and never written: a changed tenant changes the value.
-        self._beside: list[ColumnClause[Any]] = [column(n) for n in sealed.tenants]
+        self._beside: list[ColumnClause[Any]] = [column(n) for n in move.tenants]
         names = {c.name: c for c in (*self.keys, *self.values, *self._beside)}
         self.table: TableClause = table(
-            sealed.table.name, *names.values(), schema=sealed.table.schema
+            move.table.name, *names.values(), schema=move.table.schema
         )
         # As text and tuples: compiling parameters would cost more than writing rows.
-        compiled = self._statement().compile(dialect=dialect)
+        compiled = self._statement().compile(dialect=self.dialect)
         self._sql = str(compiled)
         self._order = compiled.positiontup
-        self._counts_rows = dialect.supports_sane_multi_rowcount
+        self._decoders = {n: function for n, _, function in move.restored}
+        self._encoders = {
+            n: move.slots[n].encoder(self.dialect) for n in self._decoders
+        }
+        self._counts_rows = self.dialect.supports_sane_multi_rowcount
+
+    # -- reading -----------------------------------------------------------------
 
     def page(self, after: RowKey | None, upto: RowKey | None) -> Select[Any]:
         """Return the rows after a key, up to and including another, in key order."""
+        statement = select(*self._columns()).select_from(self.table)
+        if after is not None:
+            statement = statement.where(beyond(self.keys, after))
+        if upto is not None:
+            statement = statement.where(~beyond(self.keys, upto))
+        return statement.order_by(*self.keys)
+
+    def _columns(self) -> list[ColumnElement[Any]]:
+        slots = self.move.slots
+        tokens: list[ColumnElement[Any]] = [
+            slot.token(value, self.dialect).label(f"sealed_token_{n}")
+            for n, (slot, value) in enumerate(zip(slots, self.values, strict=True))
+        ]
+        plain: list[ColumnElement[Any]] = [
+            self.values[n].label(f"sealed_value_{n}") for n in self.move.plain
+        ]
         # A tenant may be part of the key, and is selected twice then.
         beside = [c.label(f"sealed_tenant_{n}") for n, c in enumerate(self._beside)]
-        statement = select(*self.keys, *self.values, *beside).select_from(self.table)
-        if after is not None:
-            statement = statement.where(_beyond(self.keys, after))
-        if upto is not None:
-            statement = statement.where(~_beyond(self.keys, upto))
-        return statement.order_by(*self.keys)
+        return [*self.keys, *tokens, *plain, *beside]
 
     def read(
         self,
@@ -77,26 +100,81 @@ class PortableRows:
         limit: int,
     ) -> Sequence[Any]:
         """Read the next rows."""
-        rows = connection.execute(self.page(after, upto).limit(limit)).all()
+        return self.request(connection, after, upto, limit).rows()
+
+    def request(
+        self,
+        connection: Connection,
+        after: RowKey | None,
+        upto: RowKey | None,
+        limit: int,
+    ) -> PendingRows:
+        """Ask for the next rows; fetch them later."""
+
+        def rows() -> Sequence[Any]:
+            found = connection.execute(self.page(after, upto).limit(limit)).all()
+            connection.rollback()
+            return found
+
+        return PendingRows(rows)
+
+    def read_keys(self, connection: Connection, keys: Sequence[RowKey]) -> Any:
+        """Read the rows with these keys, in key order."""
+        chosen: ColumnElement[bool]
+        if self.width == 1:
+            chosen = self.keys[0].in_([key[0] for key in keys])
+        else:
+            chosen = tuple_(*self.keys).in_(keys)
+        rows = connection.execute(self.page(None, None).where(chosen)).all()
         connection.rollback()
         return rows
 
-    def prepare(self, batch: Batch, lease: Lease, record: Recorder) -> Write:
+    def left(self, limit: int | None = None) -> Select[Any] | None:
+        """Return the rows that are left to move, if SQL can tell."""
+        if self.move.left is None:
+            return None
+        found = self.page(None, None).order_by(None).where(self.move.left(self.values))
+        return found.limit(limit) if limit is not None else found
+
+    # -- writing -----------------------------------------------------------------
+
+    def prepare(self, rows: Sequence[Any], lease: Lease, record: Recorder) -> Write:
         """Make a batch ready, while the database may still write the one before."""
         del lease
+        return self.prepare_batch(self.batch_of(rows), record)
+
+    def batch_of(self, rows: Sequence[Any]) -> Batch:
+        """Compute the new values of rows that were read."""
+        return make_batch(rows, self.move)
+
+    def prepare_batch(self, batch: Batch, record: Recorder) -> Write:
+        """Make a batch ready whose values are computed."""
         return _PortableWrite(self, batch, record)
 
     def parameters(self, batch: Batch) -> list[Any]:
         """Return the parameters of the statement, one item per row."""
-        width = self.width
-        names = [f"k{n}" for n in range(width)]
-        names += [f"{kind}{n}" for kind in "on" for n in range(len(self.values))]
-        new = zip(*batch.new, strict=True)
-        rows = ((*row, *after) for row, after in zip(batch.changed, new, strict=True))
+        end = self.move.end
+        names = [f"k{n}" for n in range(self.width)]
+        names += [f"o{n}" for n in range(len(self.values))]
+        names += [f"n{n}" for n in self.move.written]
+        new = zip(*self._encoded(batch), strict=True)
+        rows = (
+            (*row[:end], *after) for row, after in zip(batch.changed, new, strict=True)
+        )
         if self._order is None:
             return [dict(zip(names, row, strict=True)) for row in rows]
         in_order = itemgetter(*map(names.index, self._order))
         return [in_order(row) for row in rows]
+
+    def _encoded(self, batch: Batch) -> list[list[Any]]:
+        found = []
+        for slot, values in zip(self.move.written, batch.new, strict=True):
+            encode = self._encoders.get(slot)
+            if encode is None:
+                found.append(values)
+            else:
+                found.append([None if v is None else encode(v) for v in values])
+        return found
 
     def write(self, connection: Connection, batch: Batch, parameters: list[Any]) -> int:
         """Write by compare-and-swap and read back; return how many rows were written.
@@ -108,47 +186,70 @@ class PortableRows:
         if not parameters:
             return 0
         result = connection.exec_driver_sql(self._sql, parameters)
-        confirmed = self._confirmed(connection, batch)
+        confirmed = self.confirmed(connection, batch)
         # Some drivers count the last row only; what reads back was written.
         written: int = result.rowcount if self._counts_rows else confirmed
+        self.check(written, confirmed)
+        return written
+
+    def check(self, written: int, confirmed: int) -> None:
+        """Refuse a batch that does not read back as it was written.
+
+        Raises:
+            VerificationError: something else changes the column.
+
+        """
         # An equal value that the application wrote meanwhile counts as confirmed.
         if confirmed < written:
             raise VerificationError(
                 f"{self.name}: {written} rows were written and {confirmed} read back "
-                "as written. A trigger or another tool changes the column; the batch "
-                "was rolled back"
+                "as written. A trigger or another tool changes the column, or the "
+                "column is too short and sql_mode allows to cut; the batch was rolled "
+                "back"
             )
-        return written
 
     def _statement(self) -> Update:
         conditions: list[ColumnElement[bool]] = [
             key == bindparam(f"k{n}") for n, key in enumerate(self.keys)
         ]
-        for n, value in enumerate(self.values):
+        for n, (slot, value) in enumerate(
+            zip(self.move.slots, self.values, strict=True)
+        ):
             old: BindParameter[Any] = bindparam(f"o{n}")
-            conditions.append(or_(value == old, and_(value.is_(None), old.is_(None))))
+            same = slot.bytewise(value, self.dialect) == old
+            exact = slot.same_type(value, old, self.dialect)
+            same = same if exact is None else and_(same, exact)
+            conditions.append(or_(same, and_(value.is_(None), old.is_(None))))
         changed: dict[str, Any] = {
-            value.name: bindparam(f"n{n}") for n, value in enumerate(self.values)
+            self.values[n].name: bindparam(f"n{n}") for n in self.move.written
         }
         return update(self.table).where(*conditions).values(changed)
 
-    def _confirmed(self, connection: Connection, batch: Batch) -> int:
+    def confirmed(self, connection: Connection, batch: Batch) -> int:
+        """Count the rows that hold what the batch wants them to."""
         keys = [tuple(row[: self.width]) for row in batch.changed]
         statement = self.page(None, keys[-1]).where(
-            ~_beyond(self.keys, keys[0], operators.lt)
+            ~beyond(self.keys, keys[0], operators.lt)
         )
-        end = self.width + len(self.values)
         stored = {
-            tuple(row[: self.width]): tuple(row[self.width : end])
+            tuple(row[: self.width]): [self._read(row, n) for n in self.move.written]
             for row in connection.execute(statement).all()
         }
         new = zip(*batch.new, strict=True)
         return sum(
-            stored.get(key) == values for key, values in zip(keys, new, strict=True)
+            stored.get(key) == list(values)
+            for key, values in zip(keys, new, strict=True)
         )
 
+    def _read(self, row: Any, slot: int) -> Any:
+        decode = self._decoders.get(slot)
+        if decode is None:
+            return row[self.width + slot]
+        value = row[self.move.end + self.move.plain.index(slot)]
+        return None if value is None else decode(value)
 
-def _beyond(
+
+def beyond(
     keys: Sequence[Any],
     bound: RowKey,
     compare: Callable[[Any, Any], Any] = operators.gt,
@@ -164,8 +265,8 @@ class _PortableWrite(Write):
     """A batch whose parameters are laid out."""
 
     def __init__(self, rows: PortableRows, batch: Batch, record: Recorder) -> None:
+        self.batch = batch
         self._rows = rows
-        self._batch = batch
         self._record = record
         self._parameters = rows.parameters(batch)
 
@@ -178,7 +279,11 @@ class _PortableWrite(Write):
 
         """
         with writer.begin():
-            moved = self._rows.write(writer, self._batch, self._parameters)
-            counts = self._batch.counts(moved)
-            self._record(writer, self._batch, counts)
+            steps.reached(steps.Step.BEGUN)
+            moved = self._rows.write(writer, self.batch, self._parameters)
+            steps.reached(steps.Step.WRITTEN)
+            counts = self.batch.counts(moved)
+            self._record(writer, self.batch, counts)
+            steps.reached(steps.Step.RECORDED)
+        steps.reached(steps.Step.COMMITTED)
         return Pending(counts)

@@ -1,7 +1,12 @@
 """Writing batches to PostgreSQL at close to the server's own speed, with psycopg.
 
 One prepared statement carries a batch: the rows as binary arrays, written by
-compare-and-swap, together with the cursor and the counts of the range.
+compare-and-swap, together with the cursor and the counts of the range. There are two of
+them. The *polite* one first locks the rows that still hold what was read, in the order
+of the key, and skips those that an application has locked: it never waits, and nobody
+ever waits for it in a circle. The *fast* one saves that step, which costs a third of
+the time, and gives up after a few milliseconds if it has to wait, long before the
+server would look for a deadlock; the batch is then written politely.
 
 The bounds on the primary key are not redundant: without them the planner may walk the
 whole index from its start for every batch.
@@ -10,48 +15,77 @@ whole index from its start for every batch.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy import Connection, Dialect
+from sqlalchemy import Connection, Dialect, Engine
 
 from sqlalchemy_sealed.jobs.arrays import array_maker
-from sqlalchemy_sealed.jobs.batch import Batch
+from sqlalchemy_sealed.jobs.batch import Batch, make_batch
 from sqlalchemy_sealed.jobs.lease import LEASE_SECONDS, Lease
-from sqlalchemy_sealed.jobs.pipeline import PipelinedWrite, driver_of
+from sqlalchemy_sealed.jobs.move import Move
+from sqlalchemy_sealed.jobs.pipeline import (
+    PipelinedRead,
+    PipelinedWrite,
+    Statement,
+    driver_of,
+)
 from sqlalchemy_sealed.jobs.portable import PortableRows
 from sqlalchemy_sealed.jobs.rowkey import RowKey, key_to_text
-from sqlalchemy_sealed.jobs.tables import clock, ranges
-from sqlalchemy_sealed.jobs.write import Recorder, Write
-from sqlalchemy_sealed.targets import SealedTable
+from sqlalchemy_sealed.jobs.slot import Form, Slot
+from sqlalchemy_sealed.jobs.tables import clock, ranges, runs
+from sqlalchemy_sealed.jobs.write import PendingRows, Recorder, Write
 
-__all__ = ["PsycopgRows", "has_update_trigger"]
+__all__ = ["PsycopgRows", "fits"]
+
+
+def fits(move: Move) -> bool:
+    """Tell whether the columns of a move have a binary form of their own here."""
+    simple = (sa.String, sa.LargeBinary, sa.Integer)
+    for slot in move.slots:
+        if slot.form is Form.PLAIN:
+            kind = slot.column.type
+            wanted: Any = sa.String if slot.is_written else simple
+            if not isinstance(kind, wanted) or isinstance(kind, sa.Enum):
+                return False
+    return True
 
 
 class PsycopgRows(PortableRows):
     """The rows of one table, through the driver's own connection."""
 
-    def __init__(self, sealed: SealedTable, dialect: Dialect, encoding: str) -> None:
-        super().__init__(sealed, dialect)
+    def __init__(
+        self, engine: Engine, move: Move, encoding: str, polite: bool = True
+    ) -> None:
+        super().__init__(engine, move)
+        dialect = engine.dialect
         quote = dialect.identifier_preparer
-        self._table = quote.format_table(sealed.table)
-        self._keys = [quote.quote(c.name) for c in sealed.key]
-        self._names = [quote.quote(c.name) for c in sealed.columns]
-        self._tenants = [quote.quote(name) for name in sealed.tenants]
-        self._key_types = [_key_type(c.type, dialect) for c in sealed.key]
-        self._types = ["text" if c.is_text else "bytea" for c in sealed.columns]
-        kinds = (*self._key_types, *self._types * 2)
+        self.polite = polite
+        self._table = quote.format_table(move.table)
+        self._keys = [quote.quote(c.name) for c in move.key]
+        self._names = [quote.quote(s.name) for s in move.slots]
+        self._tenants = [quote.quote(name) for name in move.tenants]
+        self._key_types = [_key_type(c.type, dialect) for c in move.key]
+        self._types = [_slot_type(slot) for slot in move.slots]
+        self._new_types = [self._types[n] for n in move.written]
+        kinds = (*self._key_types, *self._types, *self._new_types)
         self._makers = [array_maker(kind, encoding) for kind in kinds]
-        self._batch_sql = self._statement_sql(str(clock(dialect)))
+        now = str(clock(dialect))
+        self._fast_sql = self._statement_sql(now, self._fast_update())
+        self._polite_sql = self._statement_sql(now, self._polite_update())
+        #: Batches that are still written politely after one had to wait.
+        self._wary = 0
 
-    def read(
+    # -- reading -----------------------------------------------------------------
+
+    def request(
         self,
         connection: Connection,
         after: RowKey | None,
         upto: RowKey | None,
         limit: int,
-    ) -> Sequence[Any]:
-        """Read the next rows, bytes in binary form."""
+    ) -> PendingRows:
+        """Ask for the next rows, bytes in binary form; fetch them later."""
         keys = ", ".join(self._keys)
         marks = ", ".join(f"%s::{kind}" for kind in self._key_types)
         conditions = []
@@ -60,36 +94,65 @@ class PsycopgRows(PortableRows):
         if upto is not None:
             conditions.append(f"({keys}) <= ({marks})")
         where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-        columns = ", ".join([*self._keys, *self._names, *self._tenants])
-        sql = f"SELECT {columns} FROM {self._table}{where} ORDER BY {keys} LIMIT %s"  # noqa: S608 - quoted names only
-        with driver_of(connection).cursor(binary=True) as cursor:
-            cursor.execute(sql, [*(after or ()), *(upto or ()), limit], prepare=True)
-            return cast("Sequence[Any]", cursor.fetchall())
-
-    def prepare(self, batch: Batch, lease: Lease, record: Recorder) -> Write:
-        """Make a batch ready, while the server still writes the one before."""
-        if batch.dead or not batch.changed:
-            return super().prepare(batch, lease, record)
-        rows = batch.changed
-        assert batch.last is not None  # noqa: S101 - there are rows
-        read = zip(*rows, strict=True)
-        arrays = zip(self._makers, (*read, *batch.new), strict=True)
-        parameters = [
-            *(lease.range_id, lease.token),
-            *(make(values) for make, values in arrays),
-            *(*rows[0][: self.width], *rows[-1][: self.width]),
-            *(key_to_text(batch.last), batch.scanned, batch.current, batch.nulls),
-            len(rows),
+        slots = zip(self.move.slots, self._names, strict=True)
+        tokens = [
+            f"{name}::text" if slot.form is Form.PLAIN else name for slot, name in slots
         ]
-        return PipelinedWrite(self.name, batch, lease, self._batch_sql, parameters)
+        plain = [self._names[n] for n in self.move.plain]
+        columns = ", ".join([*self._keys, *tokens, *plain, *self._tenants])
+        sql = f"SELECT {columns} FROM {self._table}{where} ORDER BY {keys} LIMIT %s"  # noqa: S608 - quoted names only
+        parameters = [*(after or ()), *(upto or ()), limit]
+        return PipelinedRead(driver_of(connection), sql, parameters)
 
-    def _statement_sql(self, now: str) -> str:
-        book = ranges.name
+    # -- writing -----------------------------------------------------------------
+
+    def prepare(self, rows: Sequence[Any], lease: Lease, record: Recorder) -> Write:
+        """Make a batch ready, while the server still writes the one before."""
+        batch = make_batch(rows, self.move)
+        if batch.dead or not batch.changed:
+            return super().prepare_batch(batch, record)
+        rows_of = self._batch_parameters(batch, lease)
+        polite = Statement(self._polite_sql, rows_of)
+        if self.polite or self._wary:
+            self._wary = max(0, self._wary - 1)
+            return PipelinedWrite(self.name, batch, lease, polite)
+        fast = Statement(self._fast_sql, rows_of, gives_up=True)
+        return PipelinedWrite(self.name, batch, lease, fast, polite, self._be_wary)
+
+    def _be_wary(self) -> None:
+        self._wary = 50
+
+    def _batch_parameters(self, batch: Batch, lease: Lease) -> list[Any]:
+        assert batch.last is not None  # noqa: S101 - it has rows
+        columns = [*zip(*batch.changed, strict=True)][: self.move.end]
+        arrays = [
+            maker(values)
+            for maker, values in zip(self._makers, (*columns, *batch.new), strict=True)
+        ]
+        first, last = (tuple(batch.changed[n][: self.width]) for n in (0, -1))
+        return [
+            lease.range_id,
+            lease.token,
+            *arrays,
+            *first,
+            *last,
+            key_to_text(batch.last),
+            batch.scanned,
+            batch.current,
+            batch.nulls,
+            len(batch.changed),
+        ]
+
+    def _statement_sql(self, now: str, update: str) -> str:
+        book, run = ranges.name, runs.name
         return (
-            # The lease first: a worker that has lost it writes no row.
-            f"WITH lease AS (SELECT id FROM {book} "  # noqa: S608 - quoted names only
-            "WHERE id = %s AND lease_token = %s FOR UPDATE), "
-            f"written AS ({self._update_sql()}), "
+            # The lease first: a worker that has lost it, or whose run was paused,
+            # writes no row.
+            f"WITH lease AS (SELECT b.id FROM {book} AS b "  # noqa: S608 - quoted names only
+            f"JOIN {run} AS j ON j.id = b.run_id "
+            "WHERE b.id = %s AND b.lease_token = %s AND j.status = 'running' "
+            "FOR UPDATE OF b), "
+            f"{update}, "
             "result AS (SELECT count(*) AS moved, "
             "coalesce(bool_and(same), true)::int AS same FROM written) "
             f"UPDATE {book} AS r SET cursor = %s, "
@@ -102,29 +165,66 @@ class PsycopgRows(PortableRows):
             "FROM lease, result WHERE r.id = lease.id RETURNING result.moved"
         )
 
-    def _update_sql(self) -> str:
-        old = [f"o{n}" for n in range(len(self._names))]
-        new = [f"n{n}" for n in range(len(self._names))]
-        keys = [f"k{n}" for n in range(self.width)]
-        arrays = [f"%b::{kind}[]" for kind in (*self._key_types, *self._types * 2)]
-        # A single column is never NULL here; of several, some may be.
-        equal = "=" if len(self._names) == 1 else "IS NOT DISTINCT FROM"
-        pairs = list(zip(self._names, new, strict=True))
-        conditions = [
-            *(f"t.{a} = v.{b}" for a, b in zip(self._keys, keys, strict=True)),
-            *(f"t.{a} {equal} v.{b}" for a, b in zip(self._names, old, strict=True)),
-        ]
+    def _fast_update(self) -> str:
+        return (
+            f"written AS (UPDATE {self._table} AS t SET {self._assignments()} "  # noqa: S608 - quoted names only
+            f"FROM lease, {self._arrays()} "
+            f"WHERE {self._conditions()} RETURNING {self._same()} AS same)"
+        )
+
+    def _polite_update(self) -> str:
+        keys = ", ".join(f"v.k{n}" for n in range(self.width))
+        new = ", ".join(f"v.n{n}" for n in self.move.written)
+        order = ", ".join(f"t.{name}" for name in self._keys)
+        pairs = zip(self._keys, range(self.width), strict=True)
+        joined = " AND ".join(f"t.{name} = v.k{n}" for name, n in pairs)
+        return (
+            f"v AS (SELECT {keys}, {new} FROM lease, "  # noqa: S608 - quoted names only
+            f"{self._arrays()} JOIN {self._table} AS t ON {joined} "
+            f"WHERE {self._conditions()} "
+            f"ORDER BY {order} FOR NO KEY UPDATE OF t SKIP LOCKED), "
+            f"written AS (UPDATE {self._table} AS t SET {self._assignments()} FROM v "
+            # Locked and compared above: nobody can have changed them since.
+            f"WHERE {joined} RETURNING {self._same()} AS same)"
+        )
+
+    def _arrays(self) -> str:
+        kinds = (*self._key_types, *self._types, *self._new_types)
+        names = [f"k{n}" for n in range(self.width)]
+        names += [f"o{n}" for n in range(len(self._names))]
+        names += [f"n{n}" for n in self.move.written]
+        arrays = ", ".join(f"%b::{kind}[]" for kind in kinds)
+        return f"unnest({arrays}) AS v({', '.join(names)})"
+
+    def _conditions(self) -> str:
         columns = ", ".join(f"t.{name}" for name in self._keys)
         marks = ", ".join(f"%s::{kind}" for kind in self._key_types)
-        same = " AND ".join(f"t.{a} IS NOT DISTINCT FROM v.{b}" for a, b in pairs)
-        return (
-            f"UPDATE {self._table} AS t "  # noqa: S608 - quoted names only
-            f"SET {', '.join(f'{a} = v.{b}' for a, b in pairs)} FROM lease, "
-            f"unnest({', '.join(arrays)}) AS v({', '.join((*keys, *old, *new))}) "
-            f"WHERE {' AND '.join(conditions)} "
-            f"AND ({columns}) >= ({marks}) AND ({columns}) <= ({marks}) "
-            f"RETURNING {same} AS same"
+        keys = [f"t.{name} = v.k{n}" for n, name in enumerate(self._keys)]
+        old = [self._unchanged(n) for n in range(len(self._names))]
+        bounds = [f"({columns}) >= ({marks})", f"({columns}) <= ({marks})"]
+        return " AND ".join([*keys, *old, *bounds])
+
+    def _unchanged(self, slot: int) -> str:
+        form, column = self.move.slots[slot].form, f"t.{self._names[slot]}"
+        if form is Form.PLAIN:
+            column += "::text"
+        if form is not Form.BYTES:
+            column = f'{column} COLLATE "C"'
+        # A single column is never NULL here; of several, some may be.
+        equal = "=" if len(self._names) == 1 else "IS NOT DISTINCT FROM"
+        return f"{column} {equal} v.o{slot}"
+
+    def _assignments(self) -> str:
+        return ", ".join(f"{self._names[n]} = v.n{n}" for n in self.move.written)
+
+    def _same(self) -> str:
+        return " AND ".join(
+            f"t.{self._names[n]} IS NOT DISTINCT FROM v.n{n}" for n in self.move.written
         )
+
+
+def _slot_type(slot: Slot) -> str:
+    return "bytea" if slot.form is Form.BYTES else "text"
 
 
 def _key_type(kind: Any, dialect: Dialect) -> str:
@@ -141,22 +241,3 @@ _KEY_TYPES: Final = (
     (sa.Integer, "bigint"),
     (sa.Numeric, "numeric"),
 )
-
-
-def has_update_trigger(connection: Connection, sealed: SealedTable) -> bool:
-    """Tell whether updating the table runs a trigger.
-
-    A trigger that runs after the statement may change what RETURNING has reported.
-    """
-    name = connection.dialect.identifier_preparer.format_table(sealed.table)
-    found = connection.scalar(
-        sa.text(
-            # Rows may live in partitions and in tables that inherit from this one.
-            "WITH RECURSIVE tables AS (SELECT CAST(:name AS regclass)::oid AS id "
-            "UNION SELECT inhrelid FROM pg_inherits JOIN tables ON inhparent = id) "
-            "SELECT count(*) FROM pg_trigger JOIN tables ON tgrelid = id "
-            "WHERE NOT tgisinternal AND (tgtype & 16) <> 0"
-        ),
-        {"name": name},
-    )
-    return bool(found)

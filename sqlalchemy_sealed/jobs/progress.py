@@ -50,6 +50,7 @@ class Progress:
         counts: all passes of the run together.
         sweep: 0 for the first pass over the table, then the number of the sweep.
         left: rows of the pass at work that are still ahead.
+        note: why nothing happens at this moment.
 
     """
 
@@ -59,6 +60,7 @@ class Progress:
     counts: Counts
     sweep: int = 0
     left: int = 0
+    note: str | None = None
 
     @property
     def fraction(self) -> float:

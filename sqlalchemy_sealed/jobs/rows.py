@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Engine, Enum
+from sqlalchemy import Connection, Engine, Enum, text
 from sqlalchemy.dialects.postgresql import CITEXT
 
 from sqlalchemy_sealed.errors import ConfigurationError
+from sqlalchemy_sealed.jobs.identity import Kind
+from sqlalchemy_sealed.jobs.move import Move
 from sqlalchemy_sealed.jobs.portable import PortableRows
-from sqlalchemy_sealed.targets import SealedTable
 
-__all__ = ["refuse_translation", "rows_of"]
+__all__ = ["check_key", "reading_rows_of", "refuse_translation", "rows_of"]
 
 
 def refuse_translation(engine: Engine) -> None:
@@ -26,37 +27,85 @@ def refuse_translation(engine: Engine) -> None:
         )
 
 
-def rows_of(sealed: SealedTable, engine: Engine) -> PortableRows:
-    """Return the fastest safe way to read and write the rows of a table.
+def rows_of(engine: Engine, move: Move, polite: bool = True) -> PortableRows:
+    """Return the fastest safe way to read and write the rows of a move.
+
+    Args:
+        engine: of the job.
+        move: what becomes of the rows.
+        polite: whether rows that are locked are skipped and never waited for.
+
+    Raises:
+        ConfigurationError: the primary key cannot be followed.
+
+    """
+    dialect = engine.dialect
+    if dialect.name == "sqlite" and move.kind is Kind.REENCRYPT:
+        check_key(engine, move)
+        from sqlalchemy_sealed.jobs.sqlite import SqliteRows  # noqa: PLC0415 - as below
+
+        return SqliteRows(engine, move)
+    if dialect.name in {"mysql", "mariadb"}:
+        check_key(engine, move)
+        from sqlalchemy_sealed.jobs.mariadb import MariadbRows  # noqa: PLC0415
+
+        return MariadbRows(engine, move)
+    return reading_rows_of(engine, move, polite)
+
+
+def reading_rows_of(engine: Engine, move: Move, polite: bool = True) -> PortableRows:
+    """Return the fastest way to read the rows of a move; only rows_of() writes best."""
+    check_key(engine, move)
+    dialect = engine.dialect
+    if dialect.name != "postgresql" or dialect.driver != "psycopg":
+        return PortableRows(engine, move)
+    # With psycopg, which is installed where its dialect is in use.
+    from sqlalchemy_sealed.jobs.pipeline import driver_of  # noqa: PLC0415
+    from sqlalchemy_sealed.jobs.postgresql import PsycopgRows, fits  # noqa: PLC0415
+
+    with engine.connect() as connection:
+        if not fits(move) or _has_update_trigger(connection, move):
+            return PortableRows(engine, move)
+        encoding = driver_of(connection).info.encoding
+    return PsycopgRows(engine, move, encoding, polite)
+
+
+def check_key(engine: Engine, move: Move) -> None:
+    """Refuse a table whose rows a job could not name exactly.
 
     Raises:
         ConfigurationError: the primary key cannot be followed.
 
     """
     refuse_translation(engine)
-    for column in sealed.key:
+    for column in move.key:
+        where = f"{move.name}.{column.name}"
         if isinstance(column.type, CITEXT):
             raise ConfigurationError(
-                f"{sealed.name}.{column.name}: a primary key of type CITEXT is not "
-                "supported, since it finds other rows than the one that was read"
+                f"{where}: a primary key of type CITEXT is not supported, since it "
+                "finds other rows than the one that was read"
             )
         if isinstance(column.type, Enum):
             raise ConfigurationError(
-                f"{sealed.name}.{column.name}: a primary key of an Enum is not "
-                "supported, since databases order and compare it differently"
+                f"{where}: a primary key of an Enum is not supported, since databases "
+                "order and compare it differently"
             )
-    dialect = engine.dialect
-    if dialect.name != "postgresql" or dialect.driver != "psycopg":
-        return PortableRows(sealed, dialect)
-    # With psycopg, which is installed where its dialect is in use.
-    from sqlalchemy_sealed.jobs.pipeline import driver_of  # noqa: PLC0415
-    from sqlalchemy_sealed.jobs.postgresql import (  # noqa: PLC0415
-        PsycopgRows,
-        has_update_trigger,
-    )
 
-    with engine.connect() as connection:
-        if has_update_trigger(connection, sealed):
-            return PortableRows(sealed, dialect)
-        encoding = driver_of(connection).info.encoding
-    return PsycopgRows(sealed, dialect, encoding)
+
+def _has_update_trigger(connection: Connection, move: Move) -> bool:
+    """Tell whether updating the table runs a trigger.
+
+    A trigger that runs after the statement may change what RETURNING has reported.
+    """
+    name = connection.dialect.identifier_preparer.format_table(move.table)
+    found = connection.scalar(
+        text(
+            # Rows may live in partitions and in tables that inherit from this one.
+            "WITH RECURSIVE tables AS (SELECT CAST(:name AS regclass)::oid AS id "
+            "UNION SELECT inhrelid FROM pg_inherits JOIN tables ON inhparent = id) "
+            "SELECT count(*) FROM pg_trigger JOIN tables ON tgrelid = id "
+            "WHERE NOT tgisinternal AND (tgtype & 16) <> 0"
+        ),
+        {"name": name},
+    )
+    return bool(found)

@@ -1,9 +1,10 @@
 """The tables that make a run survive its process.
 
 ``sealed_runs`` has one row per run and table, ``sealed_ranges`` the primary-key ranges
-it consists of, each with a cursor that moves in the same transaction as the rows, and
-``sealed_dead_letters`` the values that could not be decrypted. Times are seconds since
-the epoch by the database's clock. Nothing here ever holds plaintext or key material;
+it consists of, each with a cursor that moves in the same transaction as the rows,
+``sealed_dead_letters`` the values that could not be moved, and ``sealed_fences`` the
+constraints that keep values of another kind out. Times are seconds since the epoch by
+the database's clock. Nothing here ever holds plaintext or key material;
 primary keys are stored as they are.
 """
 
@@ -27,12 +28,22 @@ from sqlalchemy import (
     Text,
     TextClause,
     UniqueConstraint,
+    inspect,
     text,
 )
 from sqlalchemy.dialects import mysql
 from sqlalchemy.exc import DBAPIError
 
-__all__ = ["clock", "create_tables", "database_time", "dead_letters", "ranges", "runs"]
+__all__ = [
+    "clock",
+    "create_tables",
+    "database_time",
+    "dead_letters",
+    "fences",
+    "has_tables",
+    "ranges",
+    "runs",
+]
 
 metadata = MetaData()
 
@@ -50,18 +61,23 @@ runs = Table(
     Column("id", String(36), primary_key=True),
     Column("kind", String(16), nullable=False),
     Column("table_name", String(255), nullable=False),
+    # JSON list; what the run works on, and the hash of what it moves values to.
     Column("column_names", Text, nullable=False),
     Column("target", Text, nullable=False),
     Column("status", String(16), nullable=False),
-    # "kind table" while the run is open, NULL after: at most one open run per table.
+    # The table while the run is open, NULL after: at most one open run per table.
     Column("open_key", _EXACT, unique=True),
     Column("sweep", Integer, nullable=False),
-    # The process that opened the run last, and when.
-    Column("owner", String(255), nullable=False),
-    Column("opened_at", Double, nullable=False),
+    # Looks in a row that found nothing left, and when the first of them was.
+    Column("empty_looks", Integer, nullable=False),
+    Column("emptied_at", Double),
+    # What the columns at work looked like when the run began.
+    Column("schema_hash", String(64), nullable=False),
     Column("started_at", Double, nullable=False),
     Column("finished_at", Double),
+    Column("vacuumed", BigInteger, nullable=False),
     Column("last_error", Text),
+    Column("last_error_at", Double),
 )
 
 ranges = Table(
@@ -105,6 +121,19 @@ dead_letters = Table(
     Index("sealed_dead_letters_run", "run_id"),
 )
 
+fences = Table(
+    "sealed_fences",
+    metadata,
+    Column("name", String(63), primary_key=True),
+    Column("table_name", _EXACT, nullable=False),
+    Column("column_name", _EXACT, nullable=False),
+    Column("kind", String(16), nullable=False),
+    # JSON list of the kids that a temporary fence lets through, in hex.
+    Column("kids", Text),
+    Column("validated", Integer, nullable=False),
+    Column("created_at", Double, nullable=False),
+)
+
 
 def create_tables(engine: Engine) -> None:
     """Create the tables that are missing."""
@@ -113,6 +142,11 @@ def create_tables(engine: Engine) -> None:
     except DBAPIError:
         # Another process created them in the same moment; or the second try says why.
         metadata.create_all(engine, checkfirst=True)
+
+
+def has_tables(engine: Engine) -> bool:
+    """Tell whether a job was ever run in this database."""
+    return inspect(engine).has_table(runs.name)
 
 
 _CLOCKS = {

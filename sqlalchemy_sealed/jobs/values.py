@@ -1,25 +1,32 @@
-"""Opening and sealing the values of one column, as a job reads them."""
+"""Opening and sealing the values of one sealed column, as a job reads them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from sqlalchemy import Column
 
 from sqlalchemy_sealed.cipher import FieldCipher, Stored, cipher_of
+from sqlalchemy_sealed.declared import after_opening, before_sealing
 from sqlalchemy_sealed.errors import DecryptionError, MissingTenantError
 from sqlalchemy_sealed.fast import opener, resealer
+from sqlalchemy_sealed.jobs.move import Row
 from sqlalchemy_sealed.rowid import row_id_of
 from sqlalchemy_sealed.scope import Binding, current_tenant, tenant_id
-from sqlalchemy_sealed.targets import SealedColumn, SealedTable
+from sqlalchemy_sealed.targets import SealedColumn
 
-__all__ = ["ColumnValues", "Row"]
-
-#: Key columns first, then sealed columns, then tenants, as the driver gave them.
-Row: TypeAlias = Any
+__all__ = ["ColumnValues"]
 
 
 class ColumnValues:
     """The values of one sealed column; those that are bound need their row.
+
+    Args:
+        column: the sealed column.
+        key: the primary key of its table.
+        binding: the keys.
+        tenant_at: where a row names its tenant.
 
     Attributes:
         name: the database name of the column.
@@ -30,20 +37,26 @@ class ColumnValues:
     """
 
     def __init__(
-        self, sealed: SealedTable, column: SealedColumn, binding: Binding
+        self,
+        column: SealedColumn,
+        key: Sequence[Column[Any]],
+        binding: Binding,
+        tenant_at: int | None,
     ) -> None:
         self.name = column.name
         self.is_bound = column.is_bound
+        self.is_text = column.is_text
         self._binding = binding
         self._field = column.type.field()
-        self._width = len(sealed.key)
-        self._row_id = row_id_of(sealed.key) if column.type.row_bound else None
-        self._tenant_at = None
-        if column.tenant is not None:
-            before = self._width + len(sealed.columns)
-            self._tenant_at = before + sealed.tenants.index(column.tenant)
+        self._width = len(key)
+        self._row_id = row_id_of(key) if column.type.row_bound else None
+        self._tenant_at = tenant_at
         self.reseal: Callable[[Any], Stored | None] = self._refuse
         self.open: Callable[[Any], Any] = self._refuse
+        inner, context = column.type.inner, self._field.context
+        #: What types of the application do to a value before it is sealed, and after.
+        self.before = before_sealing(inner, binding.dialect, context)
+        self.after = after_opening(inner, binding.dialect, context)
         if not self.is_bound:
             cipher = cipher_of(binding, self._field)
             self.reseal, self.open = resealer(cipher), opener(cipher)
@@ -65,20 +78,40 @@ class ColumnValues:
             return self.open(stored)
         return self._cipher(row).open(stored, self._id(row))
 
+    def seal_in(self, value: Any, row: Row) -> Stored:
+        """Return the stored form of a row's value, opened again and compared.
+
+        Raises:
+            EncodingError: the value does not fit the declared type.
+            VerificationError: the new form does not open to the same value.
+
+        """
+        cipher, row_id = self._cipher(row), self._id(row)
+        return cipher.seal_checked(value, row_id)
+
+    def tenant(self, row: Row) -> str | None:
+        """Return the tenant of a row, if values are tenant-scoped.
+
+        Raises:
+            MissingTenantError: neither the row nor ``tenant(...)`` names one.
+
+        """
+        if self._tenant_at is None:
+            return None
+        named = row[self._tenant_at]
+        tenant = current_tenant() if named is None else tenant_id(named)
+        if tenant is None:
+            raise MissingTenantError(
+                f"{self._field.context}: the row names no tenant; work inside "
+                "`with tenant(name):`"
+            )
+        return tenant
+
     def _id(self, row: Row) -> bytes | None:
         return self._row_id(row[: self._width]) if self._row_id else None
 
     def _cipher(self, row: Row) -> FieldCipher:
-        tenant = None
-        if self._tenant_at is not None:
-            named = row[self._tenant_at]
-            tenant = current_tenant() if named is None else tenant_id(named)
-            if tenant is None:
-                raise MissingTenantError(
-                    f"{self._field.context}: the row names no tenant; work inside "
-                    "`with tenant(name):`"
-                )
-        return cipher_of(self._binding, self._field, tenant)
+        return cipher_of(self._binding, self._field, self.tenant(row))
 
     def _refuse(self, _stored: Any) -> Any:
         raise DecryptionError(f"{self._field.context}: the value needs its row")

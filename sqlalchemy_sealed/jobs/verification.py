@@ -10,10 +10,11 @@ from typing import Any
 from sqlalchemy import Engine
 
 from sqlalchemy_sealed.errors import DecryptionError
+from sqlalchemy_sealed.jobs.kinds.reencrypt import reencrypt, values_of
+from sqlalchemy_sealed.jobs.move import Row
 from sqlalchemy_sealed.jobs.rowkey import RowKey, key_to_text
-from sqlalchemy_sealed.jobs.rows import rows_of
-from sqlalchemy_sealed.jobs.values import ColumnValues, Row
-from sqlalchemy_sealed.scope import binding_of
+from sqlalchemy_sealed.jobs.rows import reading_rows_of
+from sqlalchemy_sealed.jobs.values import ColumnValues
 from sqlalchemy_sealed.targets import SealedTable, sealed_tables
 
 __all__ = ["ColumnVerification", "Unreadable", "verify"]
@@ -77,9 +78,9 @@ def verify(
 def _verify_table(
     engine: Engine, sealed: SealedTable, on_rows: Callable[[str, int], None]
 ) -> list[ColumnVerification]:
-    rows = rows_of(sealed, engine)
-    binding = binding_of(engine.dialect)
-    columns = [ColumnValues(sealed, c, binding) for c in sealed.columns]
+    move = reencrypt(engine, sealed)
+    rows = reading_rows_of(engine, move)
+    columns = [values_of(engine, sealed, c, move.slots) for c in sealed.columns]
     results = [ColumnVerification(sealed.name, c.name) for c in sealed.columns]
     cursor: RowKey | None = None
     seen = 0

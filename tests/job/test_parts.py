@@ -12,7 +12,14 @@ from job.application import Base, Person, Wide
 from sqlalchemy import Column, Integer, LargeBinary, MetaData, Table, create_engine
 from sqlalchemy.orm import DeclarativeBase
 
-from sqlalchemy_sealed import ConfigurationError, EncryptedType, ReencryptionError
+from sqlalchemy_sealed import (
+    ConfigurationError,
+    EncryptedType,
+    Keyring,
+    ReencryptionError,
+    bind_keyring,
+)
+from sqlalchemy_sealed.jobs.kinds.reencrypt import reencrypt
 from sqlalchemy_sealed.jobs.plan import plan_ranges
 from sqlalchemy_sealed.jobs.portable import PortableRows
 from sqlalchemy_sealed.jobs.progress import Counts, Progress
@@ -55,6 +62,7 @@ def test_only_the_listed_changes_of_a_run_are_possible(old, new):
 @pytest.mark.parametrize("rows", [0, 1, 9, 10, 11, 20])
 def test_ranges_cover_every_row_once(rows):
     engine = create_engine("sqlite://")
+    bind_keyring(engine, Keyring.generate())
     Base.metadata.create_all(engine)
     with engine.begin() as connection:
         numbers = [{"id": n * 3} for n in range(rows)]
@@ -62,7 +70,8 @@ def test_ranges_cover_every_row_once(rows):
             connection.execute(Person.__table__.insert(), numbers)
     [sealed] = sealed_tables(Person)
     with engine.connect() as connection:
-        planned = plan_ranges(connection, PortableRows(sealed, engine.dialect), 10)
+        reader = PortableRows(engine, reencrypt(engine, sealed))
+        planned = plan_ranges(connection, reader, 10)
     assert sum(part.rows for part in planned) == rows
     assert planned[0].low is None
     assert planned[-1].high is None

@@ -43,17 +43,22 @@ from sqlalchemy_sealed import (
 from sqlalchemy_sealed.errors import (
     LeaseLostError,
     RunConflictError,
+    RunEndedError,
     TooManyDeadLettersError,
     VerificationError,
 )
-from sqlalchemy_sealed.jobs.mover import Mover
+from sqlalchemy_sealed.jobs import steps
 from sqlalchemy_sealed.jobs.deadletters import DeadLetters
 from sqlalchemy_sealed.jobs.plan import PlannedRange
-from sqlalchemy_sealed.jobs.portable import PortableRows
+from sqlalchemy_sealed.jobs.identity import Kind, RunIdentity
+from sqlalchemy_sealed.jobs.ranges import Ranges
 from sqlalchemy_sealed.jobs.run import Run
+from sqlalchemy_sealed.jobs.sqlite import SqliteRows
+from sqlalchemy_sealed.jobs.steps import Step
 from sqlalchemy_sealed.jobs.tables import create_tables
 from sqlalchemy_sealed.jobs.verification import verify
-from sqlalchemy_sealed.status import open_runs, status
+from sqlalchemy_sealed.jobs.control import open_runs
+from sqlalchemy_sealed.status import status
 from sqlalchemy_sealed.targets import sealed_tables
 
 
@@ -142,25 +147,23 @@ def test_several_columns_of_every_kind_move_in_one_pass(engine, keyring):
 def test_a_write_between_read_and_swap_wins(people, keyring, monkeypatch):
     """P1: no acknowledged write of the application is lost."""
     keyring.rotate()
-    rows_type = type(Mover(people, sealed_tables(Person)[0], 10, 30).rows)
-    original = rows_type.prepare
+    victims = iter(range(4, 100, 10))
     fresh: list[int] = []
 
-    def prepare(self, batch, lease, record):
-        # The application commits a new value after the batch was read and sealed.
-        if not batch.changed:
-            return original(self, batch, lease, record)
-        victim = batch.changed[3][0]
-        with people.begin() as application:
-            application.execute(
-                update(Person).where(Person.id == victim).values(name="fresh")
-            )
-        fresh.append(victim)
-        return original(self, batch, lease, record)
+    def reached(step):
+        # The application commits a new value after a batch was read and sealed.
+        if step is Step.SEALED and (victim := next(victims, None)) is not None:
+            with people.begin() as application:
+                application.execute(
+                    update(Person).where(Person.id == victim).values(name="fresh")
+                )
+            fresh.append(victim)
 
-    monkeypatch.setattr(rows_type, "prepare", prepare)
+    monkeypatch.setattr(steps, "reached", reached)
     [report] = small(people).run()
-    assert len(fresh) == report.counts.conflicts == 10
+    assert len(fresh) == 10
+    # SQLite seals inside of the transaction: there is no moment in between.
+    assert (report.counts.conflicts > 0) is (people.name != "sqlite")
     stored = names(people)
     assert all(stored[n] == "fresh" for n in fresh)
     assert all(stored[n] == f"name {n}" for n in range(1, 100) if n not in fresh)
@@ -173,10 +176,10 @@ def test_rows_written_with_an_old_keyring_are_found_by_a_sweep(
     stale = Keyring([keyring.active])
     keyring.rotate()
     late = Person.__table__
-    original = Run.finish_range
+    original = Ranges.finish
     written = []
 
-    def finish_range(self, lease):
+    def finish(self, lease):
         original(self, lease)
         if not written:
             written.append(1)
@@ -186,7 +189,7 @@ def test_rows_written_with_an_old_keyring_are_found_by_a_sweep(
                     text("UPDATE people SET name = :v WHERE id = 1"), {"v": sealed}
                 )
 
-    monkeypatch.setattr(Run, "finish_range", finish_range)
+    monkeypatch.setattr(Ranges, "finish", finish)
     [report] = small(people).run()
     assert report.status == "caught-up"
     assert report.counts.moved == 100
@@ -281,30 +284,40 @@ def test_a_run_with_an_outdated_target_is_superseded(people, keyring):
     assert {b[8:24] for b in raw(people).values() if b} == {keyring.active.kid}
 
 
-def test_a_run_that_is_at_work_is_not_joined(people, keyring):
+def test_the_same_command_joins_a_run_that_is_at_work(people, keyring):
+    """Two workers of one run: each range is moved by one of them."""
     keyring.rotate()
-    mover = Mover(people, sealed_tables(Person)[0], 10, 30)
-    Reencryption(people, Wide).run()  # creates the tables of the jobs
-    mover.open()
-    assert mover.run.claim() is not None
-    with pytest.raises(RunConflictError, match="a run is at work on this table"):
-        small(people).run()
+    [first] = small(people).movers()
+    assert not first.open()
+    lease = first.run.ranges.claim(0, first.worker.owner)
+    [second] = small(people).movers()
+    assert second.open()
+    assert second.run.id == first.run.id
+    other = second.run.ranges.claim(0, second.worker.owner)
+    assert other.range_id != lease.range_id
+    assert second.worker.move(other)
+    second.run.ranges.finish(other)
+    assert first.worker.move(lease)
+    first.run.ranges.finish(lease)
+    row = first.work()
+    assert row.status.value == "caught-up"
+    counts, _, _ = first.run.counts(0)
+    assert (counts.scanned, counts.moved) == (100, 99)
 
 
 def test_a_worker_that_lost_its_lease_writes_nothing(people, keyring):
     """P6: a zombie is fenced off by its token."""
     keyring.rotate()
-    Reencryption(people, Wide).run()
-    mover = Mover(people, sealed_tables(Person)[0], 10, 30)
+    [mover] = small(people).movers()
     mover.open()
-    lease = mover.run.claim()
+    lease = mover.run.ranges.claim(0, mover.worker.owner)
     with people.begin() as connection:
         connection.execute(
             text("UPDATE sealed_ranges SET lease_token = lease_token + 1")
         )
     stored = raw(people)
     with pytest.raises(LeaseLostError, match="nothing was written"):
-        mover._work(lease, 1000, lambda _progress: None)
+        mover.worker.move(lease)
     assert raw(people) == stored
 
 
@@ -411,18 +424,19 @@ def test_an_error_of_the_database_shows_no_value(engine, keyring, monkeypatch):
         connection.execute(insert(Wide), values)
         connection.execute(text("UPDATE wide SET note = :v"), {"v": b"TOPSECRET"})
     keyring.rotate()
-    original = PortableRows.write
+    def reached(step):
+        if step is Step.BEGUN:
+            with engine.begin() as connection:
+                connection.execute(text("DROP TABLE wide"))
 
-    def write(self, connection, batch, parameters):
-        if batch.changed:
-            broken = self._sql.replace("UPDATE wide", "UPDATE no_such_table")
-            monkeypatch.setattr(self, "_sql", broken.replace("`wide`", "`no`"))
-        return original(self, connection, batch, parameters)
-
-    monkeypatch.setattr(PortableRows, "write", write)
+    if engine.name != "sqlite":  # which has one writer, and it has begun
+        monkeypatch.setattr(steps, "reached", reached)
+    else:
+        original = SqliteRows.bounds
+        wrong = lambda self, *given: ("no_such_column = 1", original(self, *given)[1])
+        monkeypatch.setattr(SqliteRows, "bounds", wrong)
     with pytest.raises(DBAPIError) as caught:
         small(engine, Wide).run()
-    assert "no_such_table" in str(caught.value)
     shown = (
         f"{caught.value!r} {caught.value} {caught.value.params} {vars(caught.value)}"
     )
@@ -523,9 +537,9 @@ def test_tables_whose_names_differ_in_case_are_two_runs(engine, keyring):
     if engine.dialect.name == "sqlite":
         return  # there they are one table
     for name in ("cased", "Cased"):
-        run = Run(engine, name, ["name"])
+        run = Run(engine, RunIdentity(name, Kind.REENCRYPT, ("name",), "target"))
         create_tables(engine)
-        run.start("target", [PlannedRange(None, None, 0)])
+        run.open(lambda: [PlannedRange(None, None, 0)], "")
     assert {run.table for run in open_runs(engine)} == {"cased", "Cased"}
 
 
@@ -654,24 +668,21 @@ def test_a_dead_value_does_not_excuse_an_old_one_beside_it(
 
 
 def test_a_worker_of_a_superseded_run_moves_nothing_back(people, keyring):
-    Reencryption(people, Wide).run()
     keyring.rotate()
-    zombie = Mover(people, sealed_tables(Person)[0], 10, 30)
+    [zombie] = small(people).movers()
     zombie.open()
-    lease = zombie.run.claim()
+    lease = zombie.run.ranges.claim(0, zombie.worker.owner)
+    with pytest.raises(RunConflictError, match="at work"):
+        keyring.rotate()
+        small(people).run()
     with people.begin() as connection:
         connection.execute(text("UPDATE sealed_ranges SET lease_until = 0"))
-        connection.execute(text("UPDATE sealed_runs SET opened_at = 0"))
-    keyring.rotate()
     small(people).run()
     stored = raw(people)
-    with people.begin() as connection:
-        connection.execute(text("UPDATE people SET name = name"))
     with pytest.raises(LeaseLostError):
-        zombie._work(lease, 1000, lambda _progress: None)
-        zombie.run.finish()
-    with pytest.raises(LeaseLostError):
-        zombie.run.stop("late")
+        zombie.worker.move(lease)
+    with pytest.raises(RunEndedError, match="superseded"):
+        zombie.worker.work()
     assert raw(people) == stored
     with people.connect() as connection:
         states = connection.scalars(

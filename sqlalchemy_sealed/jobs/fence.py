@@ -1,0 +1,296 @@
+"""Fences: constraints that make a write of the wrong kind fail in the database.
+
+A *shape* fence lets envelopes of the column's suites through and nothing else: a
+process that has not heard of the encryption gets an error instead of storing plaintext.
+It may stay for ever. A *keys* fence lets only the active key through: a process that
+still writes under a former one gets an error instead of leaving a stale row. It is
+temporary: with the next rotation it must be gone, and activating a key that it excludes
+is refused.
+
+PostgreSQL and MariaDB have a CHECK constraint, SQLite two triggers. None of them looks
+at existing rows while it locks the table: they are checked afterwards.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import Connection, Engine, delete, insert, select, update
+from sqlalchemy.exc import DBAPIError
+
+from sqlalchemy_sealed.envelope import SENTINEL, to_text
+from sqlalchemy_sealed.errors import FenceError
+from sqlalchemy_sealed.jobs.literal import header_sql
+from sqlalchemy_sealed.jobs.tables import (
+    create_tables,
+    database_time,
+    fences,
+    has_tables,
+)
+from sqlalchemy_sealed.jobs.transient import trouble_of
+from sqlalchemy_sealed.keys.keyring import Keyring
+from sqlalchemy_sealed.scope import binding_of
+from sqlalchemy_sealed.targets import SealedColumn, SealedTable
+
+__all__ = [
+    "Fence",
+    "FenceKind",
+    "check_fences",
+    "drop_fence",
+    "fences_of",
+    "put_up",
+    "validate",
+]
+
+_TRIES: Final = 20
+_PATIENCE: Final = {
+    "postgresql": "SET LOCAL lock_timeout = '500ms'",
+    "mysql": "SET SESSION lock_wait_timeout = 1",
+    "mariadb": "SET SESSION lock_wait_timeout = 1",
+}
+
+
+class FenceKind(enum.Enum):
+    """What a fence lets through."""
+
+    SHAPE = "shape"
+    KEYS = "keys"
+
+
+@dataclass(frozen=True)
+class Fence:
+    """A fence, as it is recorded.
+
+    Attributes:
+        kids: key ids that it lets through, in hex; of a shape fence none.
+        validated: whether existing rows were checked.
+
+    """
+
+    name: str
+    table: str
+    column: str
+    kind: FenceKind
+    kids: tuple[str, ...]
+    validated: bool
+
+
+def put_up(engine: Engine, sealed: SealedTable, kind: FenceKind) -> list[Fence]:
+    """Put a fence around every sealed column of a table; writes obey from now on.
+
+    Raises:
+        FenceError: the table cannot be locked for a moment, or is fenced otherwise.
+
+    """
+    create_tables(engine)
+    return [_put_up(engine, sealed, column, kind) for column in sealed.columns]
+
+
+def _put_up(
+    engine: Engine, sealed: SealedTable, column: SealedColumn, kind: FenceKind
+) -> Fence:
+    kids, prefixes = _allowed(engine, column, kind)
+    name = _name(sealed.name, column.name, kind)
+    known = {fence.name: fence for fence in fences_of(engine, sealed.name)}
+    if name in known:
+        if known[name].kids == kids:
+            return known[name]
+        raise FenceError(
+            f"{sealed.name}.{column.name} is fenced for another key; drop that fence "
+            "first: sealed fence drop"
+        )
+    condition = _condition(engine, column, prefixes)
+    fence = Fence(name, sealed.name, column.name, kind, kids, validated=False)
+    _alter(engine, _up(engine, sealed, column, name, condition), fence)
+    return fence
+
+
+def _allowed(
+    engine: Engine, column: SealedColumn, kind: FenceKind
+) -> tuple[tuple[str, ...], list[bytes | str]]:
+    field = column.type.field()
+    if kind is FenceKind.KEYS:
+        active = binding_of(engine.dialect).keyring(field.context).active
+        header = bytes(field.header(active))
+        return (active.kid.hex(),), [to_text(header) if column.is_text else header]
+    suites = sorted({shape[0] for shape in field.shapes})
+    if not column.is_text:
+        return (), [bytes((SENTINEL, suite)) for suite in suites]
+    # Two bytes are two characters and a part of a third, whose rest is 0: the two
+    # highest bits of the flags are.
+    return (), [to_text(bytes((SENTINEL, suite, 0)))[:-1] for suite in suites]
+
+
+def _condition(
+    engine: Engine, column: SealedColumn, prefixes: Sequence[bytes | str]
+) -> str:
+    name = engine.dialect.identifier_preparer.quote(column.name)
+    allowed = ", ".join(header_sql(one, engine.dialect) for one in prefixes)
+    value = name
+    if column.is_text and engine.dialect.name in {"mysql", "mariadb"}:
+        value = f"CAST({name} AS BINARY)"
+    elif column.is_text and engine.dialect.name == "postgresql":
+        value = f'{name} COLLATE "C"'
+    return (
+        f"{name} IS NULL OR substr({value}, 1, {len(prefixes[0])}) IN ({allowed})"
+    )
+
+
+def _name(table: str, column: str, kind: FenceKind) -> str:
+    digest = hashlib.sha256(f"{table} {column}".encode()).hexdigest()[:12]
+    return f"sealed_fence_{kind.value}_{digest}"
+
+
+def _up(
+    engine: Engine,
+    sealed: SealedTable,
+    column: SealedColumn,
+    name: str,
+    condition: str,
+) -> list[str]:
+    quote = engine.dialect.identifier_preparer
+    table = quote.format_table(sealed.table)
+    if engine.dialect.name == "sqlite":
+        own = quote.quote(column.name)
+        wrong = condition.replace(own, f"NEW.{own}")
+        return [
+            f"CREATE TRIGGER {name}_{event.split()[0].lower()} BEFORE {event} "
+            f"ON {table} FOR EACH ROW WHEN NOT ({wrong}) "
+            f"BEGIN SELECT RAISE(ABORT, '{name}: only sealed values'); END"
+            for event in ("INSERT", f"UPDATE OF {own}")
+        ]
+    added = f"ALTER TABLE {table} ADD CONSTRAINT {name} CHECK ({condition})"
+    if engine.dialect.name == "postgresql":
+        return [f"{added} NOT VALID"]
+    return ["SET SESSION check_constraint_checks = 0", f"{added}, ALGORITHM=INSTANT"]
+
+
+def _down(engine: Engine, fence: Fence, table: str) -> list[str]:
+    if engine.dialect.name == "sqlite":
+        events = ("insert", "update")
+        return [f"DROP TRIGGER IF EXISTS {fence.name}_{event}" for event in events]
+    return [f"ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {fence.name}"]
+
+
+def _alter(engine: Engine, statements: Sequence[str], fence: Fence) -> None:
+    def record(connection: Connection) -> None:
+        connection.execute(
+            insert(fences).values(
+                name=fence.name,
+                table_name=fence.table,
+                column_name=fence.column,
+                kind=fence.kind.value,
+                kids=json.dumps(fence.kids),
+                validated=0,
+                created_at=database_time(connection),
+            )
+        )
+
+    _locked(engine, fence.table, statements, record)
+
+
+def _locked(
+    engine: Engine, table: str, statements: Sequence[str], after: Any
+) -> None:
+    """Alter a table: briefly locked, never waited for long, tried again."""
+    for attempt in range(_TRIES):
+        try:
+            with engine.connect() as connection, connection.begin():
+                patience = _PATIENCE.get(engine.dialect.name)
+                for statement in (*([patience] if patience else ()), *statements):
+                    connection.exec_driver_sql(statement)
+                after(connection)
+                if patience and engine.dialect.name != "postgresql":
+                    # Settings of the session must not come back with the pool.
+                    connection.detach()
+        except DBAPIError as error:
+            if trouble_of(error) is None or attempt == _TRIES - 1:
+                raise
+        else:
+            return
+
+
+def validate(engine: Engine, sealed: SealedTable, fence: Fence) -> None:
+    """Check the existing rows against a fence, without locking writers out.
+
+    Raises:
+        FenceError: a row is outside.
+
+    """
+    table = engine.dialect.identifier_preparer.format_table(sealed.table)
+    column = next(c for c in sealed.columns if c.name == fence.column)
+    _, prefixes = _allowed(engine, column, fence.kind)
+    condition = _condition(engine, column, prefixes)
+    with engine.connect() as connection:
+        outside = connection.exec_driver_sql(
+            f"SELECT count(*) FROM {table} WHERE NOT ({condition})"  # noqa: S608 - quoted names and headers
+        ).scalar_one()
+        connection.rollback()
+    if outside:
+        raise FenceError(
+            f"{fence.table}.{fence.column}: {outside} rows are outside of the fence; "
+            "they stay as they are, and new ones are refused. Move or repair them "
+            "(sealed status names their keys), then validate again"
+        )
+    with engine.begin() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.exec_driver_sql(
+                f"ALTER TABLE {table} VALIDATE CONSTRAINT {fence.name}"
+            )
+        connection.execute(
+            update(fences).where(fences.c.name == fence.name).values(validated=1)
+        )
+
+
+def drop_fence(engine: Engine, sealed: SealedTable, fence: Fence) -> None:
+    """Take a fence down."""
+    table = engine.dialect.identifier_preparer.format_table(sealed.table)
+
+    def forget(connection: Connection) -> None:
+        connection.execute(delete(fences).where(fences.c.name == fence.name))
+
+    _locked(engine, fence.table, _down(engine, fence, table), forget)
+
+
+def fences_of(engine: Engine, table: str | None = None) -> list[Fence]:
+    """Return the recorded fences, of one table or of all."""
+    if not has_tables(engine):
+        return []
+    found = select(fences).order_by(fences.c.name)
+    if table is not None:
+        found = found.where(fences.c.table_name == table)
+    with engine.connect() as connection:
+        return [
+            Fence(
+                row.name,
+                row.table_name,
+                row.column_name,
+                FenceKind(row.kind),
+                tuple(json.loads(row.kids)),
+                bool(row.validated),
+            )
+            for row in connection.execute(found)
+        ]
+
+
+def check_fences(engine: Engine, keyring: Keyring, version: int) -> None:
+    """Refuse to activate a key version that a recorded fence excludes.
+
+    Raises:
+        FenceError: naming the fence; every write would fail from that moment on.
+
+    """
+    key = next(key for key in keyring if key.version == version)
+    for fence in fences_of(engine):
+        if fence.kind is FenceKind.KEYS and key.kid.hex() not in fence.kids:
+            raise FenceError(
+                f"{fence.table}.{fence.column} is fenced for another key: with version "
+                f"{version} active, every write to it would fail. Drop the fence "
+                "first: sealed fence drop"
+            )
+

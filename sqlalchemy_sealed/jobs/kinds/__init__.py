@@ -1,0 +1,1 @@
+"""What becomes of values: one kind of move per module."""

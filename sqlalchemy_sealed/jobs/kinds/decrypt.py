@@ -1,0 +1,153 @@
+"""Decrypt: the way back. Sealed values become plaintext, in the same column or another.
+
+Between two columns the sealed values stay. A plaintext that is there already is
+compared, and listed where it differs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Engine, and_, or_
+
+from sqlalchemy_sealed.envelope import TEXT_PREFIX
+from sqlalchemy_sealed.errors import MismatchError
+from sqlalchemy_sealed.jobs.identity import Kind
+from sqlalchemy_sealed.jobs.kinds.pair import Pair, pairs_of
+from sqlalchemy_sealed.jobs.kinds.reencrypt import sealed_slot, values_of
+from sqlalchemy_sealed.jobs.literal import starts_with
+from sqlalchemy_sealed.jobs.move import Change, Left, Move, Row, value_position
+from sqlalchemy_sealed.jobs.slot import Form, Slot
+from sqlalchemy_sealed.jobs.values import ColumnValues
+
+__all__ = ["decrypt"]
+
+
+class Unseal(Change):
+    """Opens the value of one column into another."""
+
+    def __init__(
+        self,
+        values: ColumnValues,
+        decode: Callable[[Any], Any],
+        plain_at: int,
+        sealed_at: int,
+        slot: int,
+    ) -> None:
+        self.name = values.name
+        self.slot = slot
+        self._values = values
+        self._decode = decode
+        self._plain_at = plain_at
+        self._sealed_at = sealed_at
+
+    def apply(self, row: Row, new: list[Any]) -> bool:
+        """Open the value, where there is no plaintext yet."""
+        stored, raw = row[self._sealed_at], row[self._plain_at]
+        if stored is None:
+            return False
+        value = self._values.open_in(stored, row)
+        after = self._values.after
+        value = value if after is None else after(value)
+        if raw is None:
+            new[self.slot] = value
+            return True
+        if self._decode(raw) != value:
+            raise MismatchError(
+                f"{self.name}: plaintext and sealed value differ; both were left alone"
+            )
+        return False
+
+
+class UnsealInPlace(Change):
+    """Opens the value of a character column where it is."""
+
+    def __init__(self, values: ColumnValues, width: int, slot: int) -> None:
+        self.name = values.name
+        self.slot = slot
+        self._values = values
+        self._at = width + slot
+
+    def apply(self, row: Row, new: list[Any]) -> bool:
+        """Open the value, unless it is plaintext again."""
+        text = row[self._at]
+        if text is None or not text.startswith(TEXT_PREFIX):
+            return False
+        value = self._values.open_in(text, row)
+        after = self._values.after
+        new[self.slot] = value if after is None else after(value)
+        return True
+
+
+def decrypt(engine: Engine, target: Any, columns: Mapping[str, str]) -> Move:
+    """Return the move of sealed columns into plaintext ones.
+
+    Args:
+        engine: with a keyring.
+        target: a mapped class or a Table.
+        columns: name of each plaintext column to that of its sealed one.
+
+    """
+    sealed, pairs = pairs_of(target, columns)
+    plain = [
+        Slot(pair.plain, Form.PLAIN, is_written=True)
+        for pair in pairs
+        if not pair.in_place
+    ]
+    stored = [sealed_slot(pair.sealed, is_written=pair.in_place) for pair in pairs]
+    slots = (*plain, *stored)
+    values = [values_of(engine, sealed, pair.sealed, slots) for pair in pairs]
+    return Move(
+        Kind.DECRYPT,
+        sealed.table,
+        slots,
+        sealed.tenants,
+        b"plaintext",
+        tuple(_changes(engine, pairs, values, slots)),
+        _left(engine, pairs, slots),
+        tuple(
+            (n, value_position(len(sealed.key), slots, n), slot.decoder(engine.dialect))
+            for n, slot in enumerate(plain)
+        ),
+    )
+
+
+def _changes(
+    engine: Engine,
+    pairs: Sequence[Pair],
+    values: Sequence[ColumnValues],
+    slots: Sequence[Slot],
+) -> list[Change]:
+    width = len(tuple(slots[0].column.table.primary_key.columns))
+    beside = len(slots) - len(pairs)
+    changes: list[Change] = []
+    plain = 0
+    for number, (pair, one) in enumerate(zip(pairs, values, strict=True), beside):
+        if pair.in_place:
+            changes.append(UnsealInPlace(one, width, number))
+            continue
+        decode = slots[plain].decoder(engine.dialect)
+        at = value_position(width, slots, plain)
+        changes.append(Unseal(one, decode, at, width + number, plain))
+        plain += 1
+    return changes
+
+
+def _left(engine: Engine, pairs: Sequence[Pair], slots: Sequence[Slot]) -> Left:
+    beside = len(slots) - len(pairs)
+
+    def left(columns: Sequence[ColumnElement[Any]]) -> ColumnElement[bool]:
+        conditions: list[ColumnElement[bool]] = []
+        plain = 0
+        for number, pair in enumerate(pairs, beside):
+            if pair.in_place:
+                text = slots[number].bytewise(columns[number], engine.dialect)
+                conditions.append(starts_with(text, TEXT_PREFIX, engine.dialect))
+            else:
+                both = columns[number].is_not(None), columns[plain].is_(None)
+                conditions.append(and_(*both))
+                plain += 1
+        return or_(*conditions)
+
+    return left

@@ -1,0 +1,196 @@
+"""Encrypt: plaintext is sealed for the first time, into its own column or another.
+
+Between two columns the plaintext is never touched. A sealed value that is there
+already, since the application writes both, is opened and compared; one that differs is
+listed, because nobody here can know which of the two is newer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Engine, and_, or_
+
+from sqlalchemy_sealed.envelope import TEXT_PREFIX
+from sqlalchemy_sealed.errors import MismatchError
+from sqlalchemy_sealed.jobs.identity import Kind
+from sqlalchemy_sealed.jobs.kinds.fillindex import TermFiller, fillers_of
+from sqlalchemy_sealed.jobs.kinds.pair import Pair, pairs_of
+from sqlalchemy_sealed.jobs.kinds.reencrypt import other_header, sealed_slot, values_of
+from sqlalchemy_sealed.jobs.move import Change, Left, Move, Row, value_position
+from sqlalchemy_sealed.jobs.slot import Form, Slot
+from sqlalchemy_sealed.jobs.values import ColumnValues
+
+__all__ = ["encrypt"]
+
+
+class Seal(Change):
+    """Seals the plaintext of one column into another."""
+
+    def __init__(
+        self,
+        values: ColumnValues,
+        decode: Callable[[Any], Any],
+        plain_at: int,
+        width: int,
+        slot: int,
+    ) -> None:
+        self.name = values.name
+        self.slot = slot
+        self._values = values
+        self._decode = decode
+        self._plain_at = plain_at
+        self._sealed_at = width + slot
+
+    def apply(self, row: Row, new: list[Any]) -> bool:
+        """Seal the plaintext, where there is no sealed value yet."""
+        raw, stored = row[self._plain_at], row[self._sealed_at]
+        if stored is None:
+            if raw is None:
+                return False
+            new[self.slot] = self._values.seal_in(self._value(raw), row)
+            return True
+        if raw is None or self._values.open_in(stored, row) != self._value(raw):
+            raise MismatchError(
+                f"{self.name}: plaintext and sealed value differ; both were left alone"
+            )
+        resealed = self._values.reseal_in(stored, row)
+        if resealed is not None:
+            new[self.slot] = resealed
+        return resealed is not None
+
+    def _value(self, raw: Any) -> Any:
+        value = self._decode(raw)
+        return value if self._values.before is None else self._values.before(value)
+
+
+class SealInPlace(Change):
+    """Seals the plaintext of a character column where it is."""
+
+    def __init__(self, values: ColumnValues, width: int, slot: int) -> None:
+        self.name = values.name
+        self.slot = slot
+        self._values = values
+        self._at = width + slot
+
+    def apply(self, row: Row, new: list[Any]) -> bool:
+        """Seal the text, unless it is an envelope of this column."""
+        text = row[self._at]
+        if text is None:
+            return False
+        if text.startswith(TEXT_PREFIX):
+            # The shape without a known key, or a failed tag, is never plaintext.
+            resealed = self._values.reseal_in(text, row)
+            if resealed is not None:
+                new[self.slot] = resealed
+            return resealed is not None
+        before = self._values.before
+        new[self.slot] = self._values.seal_in(before(text) if before else text, row)
+        return True
+
+
+class SealAndIndex(Change):
+    """A change of a sealed value together with its index terms."""
+
+    def __init__(self, change: Change, fillers: Sequence[TermFiller]) -> None:
+        self.name = change.name
+        self.slot = change.slot
+        self._change = change
+        self._fillers = fillers
+
+    def apply(self, row: Row, new: list[Any]) -> bool:
+        """Seal the value and compute its terms."""
+        changed = self._change.apply(row, new)
+        for filler in self._fillers:
+            changed = filler.fill(row, new) or changed
+        return changed
+
+
+def encrypt(engine: Engine, target: Any, columns: Mapping[str, str]) -> Move:
+    """Return the move of plaintext columns into sealed ones.
+
+    Args:
+        engine: with a keyring.
+        target: a mapped class or a Table.
+        columns: name of each plaintext column to that of its sealed one.
+
+    """
+    sealed, pairs = pairs_of(target, columns)
+    plain = [
+        Slot(pair.plain, Form.PLAIN, is_written=False)
+        for pair in pairs
+        if not pair.in_place
+    ]
+    written = [sealed_slot(pair.sealed, is_written=True) for pair in pairs]
+    fillers, terms = fillers_of(engine, sealed, len(plain), len(plain) + len(written))
+    slots = (*plain, *written, *terms)
+    values = [values_of(engine, sealed, pair.sealed, slots) for pair in pairs]
+    changes = _changes(engine, pairs, values, slots, len(plain))
+    headers = [one.active_header() for one in values]
+    return Move(
+        Kind.ENCRYPT,
+        sealed.table,
+        slots,
+        sealed.tenants,
+        b"".join(headers),
+        tuple(_with_terms(changes, fillers(slots))),
+        _left(engine, pairs, slots, headers),
+    )
+
+
+def _with_terms(
+    changes: Sequence[Change], fillers: Sequence[TermFiller]
+) -> Sequence[Change]:
+    # Terms of several columns go with the last of them, whose value is there by then.
+    last = {max(one.sources): one for one in fillers}
+    found = []
+    for change in changes:
+        own = [one for one in fillers if max(one.sources) == change.slot]
+        found.append(SealAndIndex(change, own) if change.slot in last else change)
+    return found
+
+
+def _changes(
+    engine: Engine,
+    pairs: Sequence[Pair],
+    values: Sequence[ColumnValues],
+    slots: Sequence[Slot],
+    first: int,
+) -> list[Change]:
+    width = len(tuple(slots[0].column.table.primary_key.columns))
+    changes: list[Change] = []
+    plain = 0
+    for number, (pair, one) in enumerate(zip(pairs, values, strict=True), first):
+        if pair.in_place:
+            changes.append(SealInPlace(one, width, number))
+            continue
+        decode = slots[plain].decoder(engine.dialect)
+        at = value_position(width, slots, plain)
+        changes.append(Seal(one, decode, at, width, number))
+        plain += 1
+    return changes
+
+
+def _left(
+    engine: Engine,
+    pairs: Sequence[Pair],
+    slots: Sequence[Slot],
+    headers: Sequence[bytes],
+) -> Left:
+    beside = sum(not pair.in_place for pair in pairs)
+
+    def left(columns: Sequence[ColumnElement[Any]]) -> ColumnElement[bool]:
+        conditions: list[ColumnElement[bool]] = []
+        plain = 0
+        for number, (pair, header) in enumerate(zip(pairs, headers, strict=True)):
+            at = beside + number
+            old = other_header(engine, slots[at], columns[at], header)
+            if not pair.in_place:
+                both = and_(columns[plain].is_not(None), columns[at].is_(None))
+                old = or_(old, both)
+                plain += 1
+            conditions.append(old)
+        return or_(*conditions)
+
+    return left

@@ -1,0 +1,190 @@
+"""The ranges of a run and who works on them: leases by the database's clock."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Engine, insert, select, text, update
+from sqlalchemy.sql.elements import ColumnElement
+
+from sqlalchemy_sealed.jobs.lease import LEASE_SECONDS, Lease
+from sqlalchemy_sealed.jobs.owner import is_gone
+from sqlalchemy_sealed.jobs.plan import PlannedRange
+from sqlalchemy_sealed.jobs.progress import Counts
+from sqlalchemy_sealed.jobs.rowkey import RowKey, key_from_text, key_to_text
+from sqlalchemy_sealed.jobs.status import RunStatus
+from sqlalchemy_sealed.jobs.tables import clock, database_time, ranges, runs
+
+__all__ = ["Ranges"]
+
+
+class Ranges:
+    """The ranges of one run."""
+
+    def __init__(self, engine: Engine, run_id: str, table: str) -> None:
+        self._engine = engine
+        self._run_id = run_id
+        self._table = table
+        self._mine = ranges.c.run_id == run_id
+        self._lease_end = text(f"{clock(engine.dialect)} + {LEASE_SECONDS}")
+
+    def add(
+        self, connection: Connection, sweep: int, planned: Sequence[PlannedRange]
+    ) -> None:
+        """Write the ranges of a pass."""
+        zero = dict.fromkeys(Counts.__dataclass_fields__, 0)
+        connection.execute(
+            insert(ranges),
+            [
+                {
+                    "id": str(uuid.uuid4()),
+                    "run_id": self._run_id,
+                    "sweep": sweep,
+                    "position": position,
+                    "low": part.low,
+                    "high": part.high,
+                    "rows": part.rows,
+                    "done": 0,
+                    "lease_token": 0,
+                    **zero,
+                }
+                for position, part in enumerate(planned)
+            ],
+        )
+
+    def claim(self, sweep: int, owner: str) -> Lease | None:
+        """Take the next range that nobody works on, or ``None`` if there is none."""
+        with self._engine.begin() as connection:
+            now = database_time(connection)
+            open_ranges = (
+                select(ranges)
+                .where(self._mine, ranges.c.sweep == sweep, ranges.c.done == 0)
+                .order_by(ranges.c.position)
+                # More than there are workers.
+                .limit(100)
+            )
+            for found in connection.execute(open_ranges).all():
+                held = found.lease_until is not None and found.lease_until > now
+                if held and not is_gone(found.lease_owner):
+                    continue
+                taken = connection.execute(
+                    update(ranges)
+                    .where(
+                        ranges.c.id == found.id,
+                        ranges.c.lease_token == found.lease_token,
+                        ranges.c.done == 0,
+                    )
+                    .values(
+                        lease_owner=owner,
+                        lease_token=found.lease_token + 1,
+                        lease_until=now + LEASE_SECONDS,
+                    )
+                )
+                if taken.rowcount == 1:
+                    start = found.cursor or found.low
+                    return Lease(
+                        self._table,
+                        self._run_id,
+                        found.id,
+                        found.lease_token + 1,
+                        _key(start),
+                        _key(found.high),
+                    )
+        return None
+
+    def advance(
+        self, connection: Connection, lease: Lease, cursor: RowKey, counts: Counts
+    ) -> None:
+        """Move the cursor and the counts in the transaction of the rows.
+
+        Raises:
+            LeaseLostError: another worker has taken the range, or the run is not
+                running any more; roll back.
+
+        """
+        running = (
+            select(runs.c.id)
+            .where(runs.c.id == self._run_id, runs.c.status == RunStatus.RUNNING.value)
+            .exists()
+        )
+        moved = connection.execute(
+            update(ranges)
+            .where(self._held(lease), running)
+            .values(
+                cursor=key_to_text(cursor),
+                lease_until=self._lease_end,
+                **_added(counts),
+            )
+        )
+        if moved.rowcount != 1:
+            raise lease.lost()
+
+    def finish(self, lease: Lease) -> None:
+        """Mark a range as done and give it back."""
+        self._write(self._held(lease), done=1, lease_until=None)
+
+    def renew(self, lease: Lease) -> None:
+        """Keep a range that takes long."""
+        self._write(self._held(lease), lease_until=self._lease_end)
+
+    def release(self, owner: str) -> None:
+        """Give back what a worker holds, for another one to go on with."""
+        held = self._mine & (ranges.c.lease_owner == owner)
+        self._write(held, lease_until=None)
+
+    def _held(self, lease: Lease) -> ColumnElement[bool]:
+        return (ranges.c.id == lease.range_id) & (ranges.c.lease_token == lease.token)
+
+    def _write(self, where: ColumnElement[bool], **values: Any) -> None:
+        with self._engine.begin() as connection:
+            connection.execute(update(ranges).where(where).values(values))
+
+    def close(self, connection: Connection) -> None:
+        """End all of them: whoever still holds one has an outdated token."""
+        connection.execute(
+            update(ranges)
+            .where(self._mine)
+            .values(lease_token=ranges.c.lease_token + 1, done=1, lease_until=None)
+        )
+
+    def is_done(self, sweep: int) -> bool:
+        """Tell whether every range of a pass is done."""
+        with self._engine.connect() as connection:
+            left = select(ranges.c.id).where(
+                self._mine, ranges.c.sweep == sweep, ranges.c.done == 0
+            )
+            return connection.execute(left.limit(1)).first() is None
+
+    def changed(self, sweep: int) -> bool:
+        """Tell whether a pass has moved a row, or met one that was changing."""
+        with self._engine.connect() as connection:
+            found = select(ranges.c.id).where(
+                self._mine,
+                ranges.c.sweep == sweep,
+                (ranges.c.moved > 0) | (ranges.c.conflicts > 0),
+            )
+            return connection.execute(found.limit(1)).first() is not None
+
+    def workers(self) -> list[str]:
+        """Return the names of the workers that hold a range at this moment."""
+        with self._engine.connect() as connection:
+            now = database_time(connection)
+            owners = connection.scalars(
+                select(ranges.c.lease_owner)
+                .where(self._mine, ranges.c.done == 0, ranges.c.lease_until > now)
+                .distinct()
+            )
+            return sorted(owner for owner in owners if not is_gone(owner))
+
+
+def _key(text: str | None) -> RowKey | None:
+    return None if text is None else key_from_text(text)
+
+
+def _added(counts: Counts) -> dict[str, Any]:
+    return {
+        name: ranges.c[name] + getattr(counts, name)
+        for name in Counts.__dataclass_fields__
+    }

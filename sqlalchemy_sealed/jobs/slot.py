@@ -1,0 +1,113 @@
+"""A slot: one column as a move reads it, compares it, and may write it."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Column, ColumnElement, Dialect, LargeBinary, Text, cast, func
+from sqlalchemy import types as sa
+
+from sqlalchemy_sealed.errors import ConfigurationError
+
+__all__ = ["Form", "Slot"]
+
+
+class Form(enum.Enum):
+    """What a column holds, which decides how two of its values are compared."""
+
+    BYTES = "bytes"
+    """Envelopes or index terms in a binary column."""
+    TEXT = "text"
+    """Envelopes in their text form."""
+    PLAIN = "plain"
+    """The application's own values, of any type."""
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A column at work.
+
+    Every slot of a row is compared with what was read before the row is written, byte
+    by byte: under a case-insensitive collation ``ada`` equals ``Ada``, and the write of
+    the application between them would be lost.
+
+    Attributes:
+        column: the column, with the type of what it holds.
+        form: how it is compared.
+        is_written: whether the move writes it.
+
+    """
+
+    column: Column[Any]
+    form: Form
+    is_written: bool
+
+    @property
+    def name(self) -> str:
+        """The database name."""
+        return self.column.name
+
+    def check(self, dialect: Dialect) -> None:
+        """Refuse a column whose values cannot be compared byte by byte.
+
+        Raises:
+            ConfigurationError: two different values have one canonical text.
+
+        """
+        if self.form is not Form.PLAIN or dialect.name not in {"mysql", "mariadb"}:
+            return
+        kind = self.column.type.dialect_impl(dialect)
+        if isinstance(kind, sa.Float) and not isinstance(kind, sa.Double):
+            raise ConfigurationError(
+                f"{self.column.table.name}.{self.name}: a FLOAT cannot be compared "
+                "exactly here, since its text has six digits. Alter it to DOUBLE first"
+            )
+
+    def token(self, column: ColumnElement[Any], dialect: Dialect) -> ColumnElement[Any]:
+        """Return what is read to be compared later: the exact bytes or text."""
+        if self.form is not Form.PLAIN:
+            return column
+        if dialect.name == "postgresql":
+            # The canonical text: 1.0 and 1.00 are equal numbers, and not the same.
+            return cast(column, Text())
+        if dialect.name in {"mysql", "mariadb"}:
+            return cast(column, LargeBinary())
+        return column  # SQLite's driver gives every value as it is stored
+
+    def bytewise(
+        self, column: ColumnElement[Any], dialect: Dialect
+    ) -> ColumnElement[Any]:
+        """Return the side of a comparison on which no collation has a say."""
+        token = self.token(column, dialect)
+        if self.form is Form.BYTES:
+            return token
+        if dialect.name == "postgresql":
+            return token.collate("C")
+        if dialect.name in {"mysql", "mariadb"}:
+            return cast(column, LargeBinary()) if self.form is Form.TEXT else token
+        return token.collate("BINARY")
+
+    def same_type(
+        self, column: ColumnElement[Any], other: ColumnElement[Any], dialect: Dialect
+    ) -> ColumnElement[bool] | None:
+        """Return the condition that SQLite needs: there 1 equals 1.0."""
+        if dialect.name != "sqlite" or self.form is not Form.PLAIN:
+            return None
+        return func.typeof(column) == func.typeof(other)
+
+    def decoder(self, dialect: Dialect) -> Callable[[Any], Any]:
+        """Return the function from the driver's value of a plaintext to its own."""
+        kind = self.column.type.dialect_impl(dialect)
+        return kind.result_processor(dialect, None) or _same
+
+    def encoder(self, dialect: Dialect) -> Callable[[Any], Any]:
+        """Return the function from a plaintext to what the driver takes."""
+        kind = self.column.type.dialect_impl(dialect)
+        return kind.bind_processor(dialect) or _same
+
+
+def _same(value: Any) -> Any:
+    return value

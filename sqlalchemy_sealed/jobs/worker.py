@@ -1,0 +1,317 @@
+"""A worker: takes ranges and moves their rows, batch by batch.
+
+Per batch: read; open, seal and open again, while no transaction is open; then one
+transaction that writes by compare-and-swap, reads back, and moves the cursor. While a
+server writes one batch, the next is read and sealed here.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import SQLAlchemyError, StatementError
+
+from sqlalchemy_sealed.engine import hide_parameters
+from sqlalchemy_sealed.errors import (
+    LeaseLostError,
+    ReencryptionError,
+    RunInterruptedError,
+    TooManyDeadLettersError,
+)
+from sqlalchemy_sealed.jobs import steps
+from sqlalchemy_sealed.jobs.batch import Batch
+from sqlalchemy_sealed.jobs.lease import Lease
+from sqlalchemy_sealed.jobs.owner import new_owner
+from sqlalchemy_sealed.jobs.pace import Pacer
+from sqlalchemy_sealed.jobs.portable import PortableRows
+from sqlalchemy_sealed.jobs.progress import Counts
+from sqlalchemy_sealed.jobs.run import Run, RunRow
+from sqlalchemy_sealed.jobs.status import RunStatus
+from sqlalchemy_sealed.jobs.tally import Tally
+from sqlalchemy_sealed.jobs.transient import Trouble, trouble_of
+from sqlalchemy_sealed.jobs.write import Pending, PendingRows
+
+__all__ = ["Worker"]
+
+#: How often a batch is tried again before the error is the operator's.
+_ATTEMPTS: Final = 12
+_LONGEST_WAIT: Final = 15.0
+_IDLE: Final = 0.5
+
+
+@dataclass
+class Worker:
+    """One worker of a run.
+
+    Attributes:
+        engine: with an isolation level for jobs.
+        rows: reads and writes the table.
+        run: what it works on.
+        pacer: how fast.
+        tally: counts, for progress.
+        max_dead: values that may fail before the run is stopped.
+        check: raises if the table is not what it was; called for every range.
+
+    """
+
+    engine: Engine
+    rows: PortableRows
+    run: Run
+    pacer: Pacer
+    tally: Tally
+    max_dead: int
+    check: Callable[[RunRow], None]
+
+    def __post_init__(self) -> None:
+        self.owner = new_owner()
+        self._failures = 0
+
+    # -- ranges ------------------------------------------------------------------
+
+    def work(self) -> RunRow:
+        """Take ranges until a pass is done or the run is over; return its row.
+
+        Raises:
+            RunEndedError: the run was cancelled, stopped or superseded.
+            RunInterruptedError: this worker was asked to stop.
+
+        """
+        while True:
+            row = self.run.row()
+            if not row.status.open:
+                return self._over(row)
+            if not self._may_work(row):
+                continue
+            lease = self.run.ranges.claim(row.sweep, self.owner)
+            if lease is not None:
+                steps.reached(steps.Step.CLAIMED)
+                self._attempt(lease, row)
+            elif self.run.ranges.is_done(row.sweep):
+                return row
+            else:
+                # Others have the last ranges; one of them may be gone.
+                self.pacer.sleep(_IDLE)
+
+    def one(self) -> bool:
+        """Move one range; tell whether there was one to take.
+
+        Raises:
+            RunEndedError: the run was cancelled, stopped or superseded.
+
+        """
+        row = self.run.row()
+        if not row.status.open:
+            self._over(row)
+            return False
+        if not self._may_work(row):
+            return True
+        lease = self.run.ranges.claim(row.sweep, self.owner)
+        if lease is None:
+            return False
+        self._attempt(lease, row)
+        return True
+
+    def _over(self, row: RunRow) -> RunRow:
+        if row.status in {RunStatus.CANCELLED, RunStatus.SUPERSEDED}:
+            raise self.run.ended(row)
+        return row
+
+    def _may_work(self, row: RunRow) -> bool:
+        if self.pacer.stop.is_set():
+            raise RunInterruptedError(
+                f"{self.run.table}: stopped after a finished batch, as asked. The same "
+                "command goes on where it stopped"
+            )
+        if row.status is RunStatus.STOPPED:
+            raise self.run.ended(row)
+        why = "paused" if row.status is RunStatus.PAUSED else self.pacer.reason()
+        if why is None:
+            return True
+        self.tally.wait(row, why)
+        self.pacer.ask_again()
+        self.pacer.sleep(_IDLE)
+        return False
+
+    def _attempt(self, lease: Lease, row: RunRow) -> None:
+        """Work on a range; an error that passes is tried again a little later."""
+        try:
+            self.check(row)
+            self.tally.begin(row)
+            done = self.move(lease)
+        except LeaseLostError:
+            # Paused, or another worker has it: the row of the run tells.
+            self.tally.forget()
+            return
+        except Exception as error:  # noqa: BLE001 - told apart there, and raised again
+            self._failed(error)
+            return
+        except (KeyboardInterrupt, SystemExit):
+            with suppress(SQLAlchemyError):
+                self.run.ranges.release(self.owner)
+            raise
+        self._failures = 0
+        if done:
+            self.run.ranges.finish(lease)
+            steps.reached(steps.Step.FINISHED)
+        else:
+            self.run.ranges.release(self.owner)
+
+    def _failed(self, error: BaseException) -> None:
+        if isinstance(error, StatementError):
+            # A row with one value that is not sealed is compared by all of them.
+            hide_parameters(error)
+        trouble = trouble_of(error)
+        # If the database is gone too, the lease ends by itself.
+        with suppress(SQLAlchemyError, ReencryptionError):
+            self.run.ranges.release(self.owner)
+            self._note(error, trouble)
+        self._failures += 1
+        if trouble is None or self._failures > _ATTEMPTS:
+            raise error
+        if trouble is Trouble.TIMEOUT:
+            self.pacer.halve()
+        self.tally.forget()
+        longest = min(_LONGEST_WAIT, 0.05 * 2**self._failures)
+        self.pacer.sleep(random.uniform(0.0, longest))  # noqa: S311 - not for secrets
+
+    def _note(self, error: BaseException, trouble: Trouble | None) -> None:
+        name = type(error).__name__
+        if isinstance(error, ReencryptionError) and not isinstance(
+            error, RunInterruptedError
+        ):
+            self.run.change(RunStatus.STOPPED, name)
+        elif trouble is not None:
+            self.run.note_error(f"{name}: {trouble.value}")
+        else:
+            self.run.note_error(name)
+
+    # -- batches -----------------------------------------------------------------
+
+    def move(self, lease: Lease) -> bool:
+        """Move the rows of a range; tell whether all of them are done.
+
+        Raises:
+            LeaseLostError: the run was paused or ended, or another worker took over.
+            TooManyDeadLettersError: more values than allowed could not be moved.
+            VerificationError: what was read back is not what was written.
+
+        """
+        with self._reader() as reader, self.engine.connect() as writer:
+            return _RangeInHand(self, lease, reader, writer).move()
+
+    def _reader(self) -> Connection:
+        reader = self.engine.connect()
+        if self.engine.dialect.name == "postgresql":
+            # No transaction stays open between batches: vacuum must not wait for us.
+            reader = reader.execution_options(isolation_level="AUTOCOMMIT")
+        return reader
+
+    def record(
+        self, connection: Connection, lease: Lease, batch: Batch, counts: Counts
+    ) -> None:
+        """List dead letters and move the cursor, in the transaction of the rows."""
+        assert batch.last is not None  # noqa: S101 - only batches with rows
+        self.run.dead.add(connection, batch.dead)
+        self.run.ranges.advance(connection, lease, batch.last, counts)
+
+    def after_batch(self, added: Counts, seconds: float) -> None:
+        """Count a batch, and keep the pace.
+
+        Raises:
+            TooManyDeadLettersError: more values than allowed could not be moved.
+
+        """
+        self._failures = 0
+        self.tally.add(added)
+        if added.dead and (dead := self._dead()) > self.max_dead:
+            raise TooManyDeadLettersError(
+                f"{self.run.table}: {dead} values could not be moved, "
+                f"more than the {self.max_dead} allowed; none of them was changed. "
+                "They are listed in sealed_dead_letters. If a key version is missing, "
+                "add it and run again"
+            )
+        self.pacer.after(added.scanned, seconds)
+
+    def _dead(self) -> int:
+        with self.engine.connect() as connection:
+            return self.run.dead.count(connection)
+
+
+class _RangeInHand:
+    """A range at work: what was asked for, and what is on its way."""
+
+    def __init__(
+        self, worker: Worker, lease: Lease, reader: Connection, writer: Connection
+    ) -> None:
+        self._worker = worker
+        self._lease = lease
+        self._reader = reader
+        self._writer = writer
+        self._pending: Pending | None = None
+        self._asked: PendingRows | None = None
+        self._since = time.monotonic()
+
+    def move(self) -> bool:
+        """Move rows until the range ends, or the worker has to wait or stop."""
+        try:
+            return self._batches()
+        finally:
+            for on_its_way in (self._pending, self._asked):
+                if on_its_way is not None:
+                    on_its_way.abandon()
+
+    def _batches(self) -> bool:
+        worker, lease = self._worker, self._lease
+        cursor = lease.cursor
+        width = worker.rows.width
+        self._ask(cursor)
+        while True:
+            rows = self._answer()
+            steps.reached(steps.Step.READ)
+            if rows:
+                last = tuple(rows[-1][:width])
+                if last == cursor:
+                    raise ReencryptionError(
+                        f"{worker.rows.name}: the primary key does not advance; does "
+                        "the model declare another type than the database?"
+                    )
+                cursor = last
+                self._ask(cursor)
+            write = worker.rows.prepare(rows, lease, self._record)
+            steps.reached(steps.Step.SEALED)
+            self._settle()
+            if not rows:
+                return True
+            if worker.pacer.stop.is_set() or worker.pacer.reason() is not None:
+                worker.pacer.ask_again()
+                return False
+            self._pending = write.submit(self._writer)
+
+    def _ask(self, cursor: Any) -> None:
+        rows, lease = self._worker.rows, self._lease
+        size = self._worker.pacer.rows
+        self._asked = rows.request(self._reader, cursor, lease.high, size)
+
+    def _answer(self) -> Sequence[Any]:
+        asked, self._asked = self._asked, None
+        assert asked is not None  # noqa: S101 - asked for before
+        return asked.rows()
+
+    def _settle(self) -> None:
+        """Wait for the batch before, if there is one."""
+        if self._pending is None:
+            return
+        done, self._pending = self._pending, None
+        counts = done.result()
+        now = time.monotonic()
+        self._worker.after_batch(counts, now - self._since)
+        self._since = time.monotonic()
+
+    def _record(self, connection: Connection, batch: Batch, counts: Counts) -> None:
+        self._worker.record(connection, self._lease, batch, counts)
