@@ -9,7 +9,7 @@ has no ``__context__``, which could hold the value.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, cast
 
 from sqlalchemy_sealed.cipher import FieldCipher, Stored
@@ -20,7 +20,7 @@ from sqlalchemy_sealed.scope import BLOCKS, is_ciphertext_only
 from sqlalchemy_sealed.suites import NONCE_LENGTH, SALT_LENGTH
 from sqlalchemy_sealed.unreadable import Ciphertext
 
-__all__ = ["opener", "resealer", "sealer"]
+__all__ = ["opener", "resealer", "row_resealer", "sealer"]
 
 _SALT_END: Final = HEADER_LENGTH + SALT_LENGTH
 _NONCE_END: Final = _SALT_END + NONCE_LENGTH
@@ -35,6 +35,9 @@ _MARK: Final = 0x80
 _TAILS: Final = tuple(b"\x80".ljust(16 - n, b"\0") for n in range(16))
 
 _Function = Callable[[Any], Any]
+RowResealer = Callable[
+    [Sequence[Any], int, Callable[[Any], Any]], tuple[list[Any], list[Any]]
+]
 
 
 def opener(cipher: FieldCipher) -> _Function:
@@ -174,6 +177,60 @@ def resealer(cipher: FieldCipher) -> Callable[[Any], Stored | None]:
     if cipher.field.text or cipher.field.suite is not SuiteId.XAES_256_GCM:
         return cipher.reseal
     return _fast_resealer(cipher)
+
+
+def row_resealer(cipher: FieldCipher) -> RowResealer | None:
+    """Return a function that seals one column of many rows anew, if there is a fast one.
+
+    ``f(rows, at, strict)`` returns the rows whose value was sealed anew, and their new
+    values; what is current is left out. ``strict(row)`` is called for what surprises it
+    and returns a new value or ``None``. It is :func:`resealer` with its body inside the
+    loop: a call per value would cost a tenth of the time.
+    """
+    if cipher.field.text or cipher.field.suite is not SuiteId.XAES_256_GCM:
+        return None
+    ready, slot = cipher.ready, cipher.slot
+    padding = cipher.field.padding
+    salted, nonce_part, body_part = _PREFIX, _NONCE, _BODY
+    blocks, shortest, mark = isinstance(padding, Blocks), _SHORTEST, _MARK
+
+    def reseal_rows(
+        rows: Sequence[Any], at: int, strict: Callable[[Any], Any]
+    ) -> tuple[list[Any], list[Any]]:
+        changed: list[Any] = []
+        new: list[Any] = []
+        keep_row, keep_new = changed.append, new.append
+        prefix, active, encrypt, nonce_of, check = slot[0]
+        for row in rows:
+            try:
+                stored = row[at]
+                decrypt, header = ready[stored[salted]]
+                if header is active and len(stored) >= shortest:
+                    continue
+                plain = decrypt(stored[nonce_part], stored[body_part], header)
+                if padding is not None:
+                    marked = plain.rstrip(b"\0")
+                    # What the default padding made is kept as it is.
+                    whole = blocks and len(plain) == (len(marked) + 15) & ~15
+                    if not whole or marked[-1] != mark:
+                        plain = padding.pad(unpad(plain))
+                nonce = nonce_of()
+                body = encrypt(nonce, plain, active)
+                if check(nonce, body, active) == plain:
+                    keep_row(row)
+                    keep_new(prefix + nonce + body)
+                    continue
+            except Exception:  # noqa: BLE001, S110 - the strict call explains it
+                pass
+            sealed = strict(row)
+            if sealed is not None:
+                keep_row(row)
+                keep_new(sealed)
+            # It has drawn nonces, or there is another key.
+            prefix, active, encrypt, nonce_of, check = slot[0]
+        return changed, new
+
+    return reseal_rows
 
 
 def _fast_resealer(cipher: FieldCipher) -> Callable[[Any], Stored | None]:

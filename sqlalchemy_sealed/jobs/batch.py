@@ -75,7 +75,7 @@ def make_batch(rows: Sequence[Row], move: Move) -> Batch:
     width = len(move.key)
     batch = Batch(len(rows), tuple(rows[-1][:width]) if rows else None)
     batch.new = [[] for _ in move.written]
-    alone = move.changes[0].batch() if len(move.changes) == 1 else None
+    alone = move.changes[0].alone() if len(move.changes) == 1 else None
     if alone is not None and move.slots[0].is_written:
         _change_one(batch, rows, width, move.changes[0], alone)
     else:
@@ -92,21 +92,29 @@ def _change_one(
     function: Callable[[Any], Any],
 ) -> None:
     # The common case, without any object per row but the new value.
-    keep_row, keep_new = batch.changed.append, batch.new[0].append
-    for row in rows:
+    def strict(row: Row) -> Any:
         old = row[width]
         if old is None:
             batch.nulls += 1
-            continue
+            return None
         try:
-            new = function(old)
+            return function(old)
         except DecryptionError as error:
             batch.dead.append(dead_letter(tuple(row[:width]), change.name, old, error))
-            continue
-        if new is not None:
-            keep_row(row)
-            keep_new(new)
+            return None
+
+    many = change.rows() or _one_by_one
+    batch.changed, new = many(rows, width, strict)
+    batch.new = [new]
     batch.current = len(rows) - len(batch.changed) - len(batch.dead)
+
+
+def _one_by_one(
+    rows: Sequence[Row], at: int, strict: Callable[[Row], Any]
+) -> tuple[list[Row], list[Any]]:
+    del at
+    pairs = [(row, new) for row in rows if (new := strict(row)) is not None]
+    return [row for row, _ in pairs], [new for _, new in pairs]
 
 
 def _change_row(batch: Batch, row: Row, width: int, move: Move) -> None:

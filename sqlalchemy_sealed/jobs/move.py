@@ -18,6 +18,7 @@ from typing import Any, TypeAlias
 from sqlalchemy import Column, ColumnElement, Table
 
 from sqlalchemy_sealed.errors import ConfigurationError
+from sqlalchemy_sealed.fast import RowResealer
 from sqlalchemy_sealed.jobs.identity import Kind, RunIdentity
 from sqlalchemy_sealed.jobs.slot import Form, Slot
 
@@ -52,8 +53,12 @@ class Change(ABC):
 
         """
 
-    def batch(self) -> Callable[[Any], Any] | None:
+    def alone(self) -> Callable[[Any], Any] | None:
         """Return ``f(token)`` for new value or ``None``, if nothing else is needed."""
+        return None
+
+    def rows(self) -> RowResealer | None:
+        """Return a function for many rows, if there is a fast one."""
         return None
 
 

@@ -54,9 +54,11 @@ class PipelinedRead(PendingRows):
         self._stack = ExitStack()
         try:
             self._cursor = self._stack.enter_context(driver.cursor(binary=True))
-            pipeline = self._stack.enter_context(driver.pipeline())
+            self._stack.enter_context(driver.pipeline())
             self._cursor.execute(sql, parameters, prepare=True)
-            pipeline.sync()
+            # Have the server send the rows as soon as it has them; a sync would wait.
+            driver.pgconn.send_flush_request()
+            driver.pgconn.flush()
         except BaseException:
             with suppress(Exception):
                 self._stack.close()

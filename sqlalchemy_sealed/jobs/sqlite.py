@@ -33,7 +33,7 @@ class SqliteRows(PortableRows):
 
     def __init__(self, engine: Engine, move: Move) -> None:
         super().__init__(engine, move)
-        alone = move.changes[0].batch() if len(move.changes) == 1 else None
+        alone = move.changes[0].alone() if len(move.changes) == 1 else None
         self.reseal = alone
         self.update_sql = self._update_sql(simple=alone is not None)
 

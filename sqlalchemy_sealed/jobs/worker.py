@@ -267,27 +267,28 @@ class _RangeInHand:
                     on_its_way.abandon()
 
     def _batches(self) -> bool:
-        worker, lease = self._worker, self._lease
-        cursor = lease.cursor
+        worker = self._worker
+        cursor = self._lease.cursor
         width = worker.rows.width
         self._ask(cursor)
         while True:
             rows = self._answer()
             steps.reached(steps.Step.READ)
-            if rows:
-                last = tuple(rows[-1][:width])
-                if last == cursor:
-                    raise ReencryptionError(
-                        f"{worker.rows.name}: the primary key does not advance; does "
-                        "the model declare another type than the database?"
-                    )
-                cursor = last
-                self._ask(cursor)
-            write = worker.rows.prepare(rows, lease, self._record)
-            steps.reached(steps.Step.SEALED)
-            self._settle()
             if not rows:
+                self._settle()
                 return True
+            last = tuple(rows[-1][:width])
+            if last == cursor:
+                raise ReencryptionError(
+                    f"{worker.rows.name}: the primary key does not advance; does "
+                    "the model declare another type than the database?"
+                )
+            cursor = last
+            write = worker.rows.prepare(rows, self._lease, self._record)
+            steps.reached(steps.Step.SEALED)
+            # Now, not before sealing: the server reads while this process waits.
+            self._ask(cursor)
+            self._settle()
             if worker.pacer.stop.is_set() or worker.pacer.reason() is not None:
                 worker.pacer.ask_again()
                 return False
