@@ -28,7 +28,13 @@ from sqlalchemy_sealed.errors import (
     SealedError,
 )
 from sqlalchemy_sealed.index import BlindIndex, plan_index
+from sqlalchemy_sealed.jobs.decryption import Decryption
+from sqlalchemy_sealed.jobs.encryption import Encryption
+from sqlalchemy_sealed.jobs.fence import FenceKind
+from sqlalchemy_sealed.jobs.indexfill import IndexFill
+from sqlalchemy_sealed.jobs.pace import Pace
 from sqlalchemy_sealed.jobs.reencryption import Reencryption
+from sqlalchemy_sealed.jobs.window import Window
 from sqlalchemy_sealed.keys.key import IndexKey, Key
 from sqlalchemy_sealed.keys.keyring import Keyring
 from sqlalchemy_sealed.keys.state import KeyState
@@ -46,14 +52,19 @@ __all__ = [
     "Bucket",
     "Ciphertext",
     "ConfigurationError",
+    "Decryption",
     "DecryptionError",
     "EncodingError",
     "EncryptedType",
+    "Encryption",
+    "FenceKind",
+    "IndexFill",
     "IndexKey",
     "Key",
     "KeyState",
     "Keyring",
     "Normalizer",
+    "Pace",
     "Padme",
     "QueryError",
     "Reencryption",
@@ -61,6 +72,7 @@ __all__ = [
     "SealedError",
     "SuiteId",
     "Unreadable",
+    "Window",
     "bind_keyring",
     "ciphertext_only",
     "compound_index",

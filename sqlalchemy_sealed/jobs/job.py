@@ -5,9 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import Executor
+from copy import copy
 from dataclasses import dataclass
 from threading import Event
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from sqlalchemy import Engine
 
@@ -95,16 +96,20 @@ class Job(ABC):
         paced = (pace or Pace()).with_rows(batch_size)
         self._target = target
         self._options = Options(paced, range_size, max_dead_letters, fence, settle)
-        self._report = on_progress or (lambda _progress: None)
+        self._report = on_progress or _silent
         self._stop = Event()
 
     @abstractmethod
     def moves(self) -> list[tuple[SealedTable, Move]]:
         """Return what becomes of each table."""
 
-    @abstractmethod
-    def copy_for(self, engine: Engine) -> Job:
-        """Return the same job on another engine, for another process."""
+    def copy_for(self, engine: Engine) -> Self:
+        """Return the same job on another engine, where a task of it runs."""
+        other = copy(self)
+        other._engine = _job_engine(engine)  # noqa: SLF001 - of this class
+        other._stop = Event()  # noqa: SLF001
+        other._report = _silent  # noqa: SLF001
+        return other
 
     def stop(self) -> None:
         """Ask the workers of this process to finish their batch and end.
@@ -192,6 +197,10 @@ class Job(ABC):
             "_stop": None,
             "_report": None,
         }
+
+
+def _silent(_progress: Progress) -> None:
+    """Report nothing."""
 
 
 def _job_engine(engine: Engine) -> Engine:

@@ -1,16 +1,15 @@
-"""Statements in libpq's pipeline mode: sent now, their results asked for later.
+"""A batch in libpq's pipeline mode: sent with its COMMIT, its result asked for later.
 
-A batch is sent together with its COMMIT, so that locks last exactly as long as the
-server works on the statement; and the rows of the next batch are on their way while
-Python opens and seals those of this one.
+Locks last exactly as long as the server works on the statement, and Python reads and
+seals the next batch meanwhile.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from psycopg.pq import TransactionStatus
 from sqlalchemy import Connection
@@ -21,9 +20,9 @@ from sqlalchemy_sealed.jobs.arrays import register
 from sqlalchemy_sealed.jobs.batch import Batch
 from sqlalchemy_sealed.jobs.lease import Lease
 from sqlalchemy_sealed.jobs.progress import Counts
-from sqlalchemy_sealed.jobs.write import Pending, PendingRows, Write
+from sqlalchemy_sealed.jobs.write import Pending, Write
 
-__all__ = ["PipelinedRead", "PipelinedWrite", "Statement", "driver_of"]
+__all__ = ["PipelinedWrite", "Statement", "driver_of"]
 
 #: SQLSTATE of the division that a failed comparison causes.
 _DIVISION_BY_ZERO: Final = "22012"
@@ -45,34 +44,6 @@ class Statement:
     sql: str
     parameters: list[Any]
     gives_up: bool = False
-
-
-class PipelinedRead(PendingRows):
-    """A query whose rows nobody has asked for yet."""
-
-    def __init__(self, driver: Any, sql: str, parameters: list[Any]) -> None:
-        self._stack = ExitStack()
-        try:
-            self._cursor = self._stack.enter_context(driver.cursor(binary=True))
-            self._stack.enter_context(driver.pipeline())
-            self._cursor.execute(sql, parameters, prepare=True)
-            # Have the server send the rows as soon as it has them; a sync would wait.
-            driver.pgconn.send_flush_request()
-            driver.pgconn.flush()
-        except BaseException:
-            with suppress(Exception):
-                self._stack.close()
-            raise
-
-    def rows(self) -> Sequence[Any]:
-        """Wait for the rows."""
-        with self._stack:
-            return cast("Sequence[Any]", self._cursor.fetchall())
-
-    def abandon(self) -> None:
-        """Wait and forget."""
-        with suppress(Exception):
-            self._stack.close()
 
 
 class PipelinedWrite(Write):

@@ -35,7 +35,7 @@ from sqlalchemy_sealed.jobs.batch import Batch, make_batch
 from sqlalchemy_sealed.jobs.lease import Lease
 from sqlalchemy_sealed.jobs.move import Move
 from sqlalchemy_sealed.jobs.rowkey import RowKey
-from sqlalchemy_sealed.jobs.write import Pending, PendingRows, Recorder, Write
+from sqlalchemy_sealed.jobs.write import Pending, Recorder, Write
 
 __all__ = ["PortableRows", "beyond"]
 
@@ -100,23 +100,9 @@ class PortableRows:
         limit: int,
     ) -> Sequence[Any]:
         """Read the next rows."""
-        return self.request(connection, after, upto, limit).rows()
-
-    def request(
-        self,
-        connection: Connection,
-        after: RowKey | None,
-        upto: RowKey | None,
-        limit: int,
-    ) -> PendingRows:
-        """Ask for the next rows; fetch them later."""
-
-        def rows() -> Sequence[Any]:
-            found = connection.execute(self.page(after, upto).limit(limit)).all()
-            connection.rollback()
-            return found
-
-        return PendingRows(rows)
+        rows = connection.execute(self.page(after, upto).limit(limit)).all()
+        connection.rollback()
+        return rows
 
     def read_keys(self, connection: Connection, keys: Sequence[RowKey]) -> Any:
         """Read the rows with these keys, in key order."""

@@ -15,7 +15,7 @@ whole index from its start for every batch.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, Dialect, Engine
@@ -24,17 +24,12 @@ from sqlalchemy_sealed.jobs.arrays import array_maker
 from sqlalchemy_sealed.jobs.batch import Batch, make_batch
 from sqlalchemy_sealed.jobs.lease import LEASE_SECONDS, Lease
 from sqlalchemy_sealed.jobs.move import Move
-from sqlalchemy_sealed.jobs.pipeline import (
-    PipelinedRead,
-    PipelinedWrite,
-    Statement,
-    driver_of,
-)
+from sqlalchemy_sealed.jobs.pipeline import PipelinedWrite, Statement, driver_of
 from sqlalchemy_sealed.jobs.portable import PortableRows
 from sqlalchemy_sealed.jobs.rowkey import RowKey, key_to_text
 from sqlalchemy_sealed.jobs.slot import Form, Slot
 from sqlalchemy_sealed.jobs.tables import clock, ranges, runs
-from sqlalchemy_sealed.jobs.write import PendingRows, Recorder, Write
+from sqlalchemy_sealed.jobs.write import Recorder, Write
 
 __all__ = ["PsycopgRows", "fits"]
 
@@ -78,14 +73,14 @@ class PsycopgRows(PortableRows):
 
     # -- reading -----------------------------------------------------------------
 
-    def request(
+    def read(
         self,
         connection: Connection,
         after: RowKey | None,
         upto: RowKey | None,
         limit: int,
-    ) -> PendingRows:
-        """Ask for the next rows, bytes in binary form; fetch them later."""
+    ) -> Sequence[Any]:
+        """Read the next rows, bytes in binary form."""
         keys = ", ".join(self._keys)
         marks = ", ".join(f"%s::{kind}" for kind in self._key_types)
         conditions = []
@@ -102,7 +97,9 @@ class PsycopgRows(PortableRows):
         columns = ", ".join([*self._keys, *tokens, *plain, *self._tenants])
         sql = f"SELECT {columns} FROM {self._table}{where} ORDER BY {keys} LIMIT %s"  # noqa: S608 - quoted names only
         parameters = [*(after or ()), *(upto or ()), limit]
-        return PipelinedRead(driver_of(connection), sql, parameters)
+        with driver_of(connection).cursor(binary=True) as cursor:
+            cursor.execute(sql, parameters, prepare=True)
+            return cast("Sequence[Any]", cursor.fetchall())
 
     # -- writing -----------------------------------------------------------------
 

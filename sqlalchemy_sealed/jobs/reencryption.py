@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Engine
-
 from sqlalchemy_sealed.jobs.job import Job, Report
 from sqlalchemy_sealed.jobs.kinds.reencrypt import reencrypt
 from sqlalchemy_sealed.jobs.move import Move
@@ -22,16 +20,3 @@ class Reencryption(Job):
         """Return what becomes of each table."""
         tables = sealed_tables(self._target)
         return [(sealed, reencrypt(self._engine, sealed)) for sealed in tables]
-
-    def copy_for(self, engine: Engine) -> Reencryption:
-        """Return the same job on another engine, for another process."""
-        options = self._options
-        return Reencryption(
-            engine,
-            self._target,
-            range_size=options.range_size,
-            max_dead_letters=options.max_dead_letters,
-            pace=options.pace,
-            fence=options.fence,
-            settle=options.settle,
-        )

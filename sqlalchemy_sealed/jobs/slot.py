@@ -101,7 +101,11 @@ class Slot:
     def decoder(self, dialect: Dialect) -> Callable[[Any], Any]:
         """Return the function from the driver's value of a plaintext to its own."""
         kind = self.column.type.dialect_impl(dialect)
-        return kind.result_processor(dialect, None) or _same
+        oid = None
+        if dialect.name == "postgresql" and isinstance(kind, sa.Numeric):
+            # Its processors want to know what the server said: float8 or numeric.
+            oid = 701 if isinstance(kind, sa.Float) else 1700
+        return kind.result_processor(dialect, oid) or _same
 
     def encoder(self, dialect: Dialect) -> Callable[[Any], Any]:
         """Return the function from a plaintext to what the driver takes."""

@@ -21,7 +21,7 @@ from sqlalchemy_sealed.jobs.lease import Lease
 from sqlalchemy_sealed.jobs.move import Move, Row
 from sqlalchemy_sealed.jobs.portable import PortableRows, beyond
 from sqlalchemy_sealed.jobs.rowkey import RowKey, key_to_text
-from sqlalchemy_sealed.jobs.write import Pending, PendingRows, Recorder, Write
+from sqlalchemy_sealed.jobs.write import Pending, Recorder, Write
 
 __all__ = ["SqliteRows"]
 
@@ -37,28 +37,24 @@ class SqliteRows(PortableRows):
         self.reseal = alone
         self.update_sql = self._update_sql(simple=alone is not None)
 
-    def request(
+    def read(
         self,
         connection: Connection,
         after: RowKey | None,
         upto: RowKey | None,
         limit: int,
-    ) -> PendingRows:
-        """Ask where the next batch ends, and how much is in it."""
-
-        def rows() -> Sequence[Any]:
-            keys = self.page(after, upto).with_only_columns(*self.keys)
-            last = connection.execute(keys.offset(limit - 1).limit(1)).first()
-            if last is None:
-                down = keys.order_by(None).order_by(*(key.desc() for key in self.keys))
-                last = connection.execute(down.limit(1)).first()
-            found: list[Any] = []
-            if last is not None:
-                found = [self._measured(connection, after, tuple(last))]
-            connection.rollback()
-            return found
-
-        return PendingRows(rows)
+    ) -> Sequence[Any]:
+        """Find out where the next batch ends, and how much is in it: one item."""
+        keys = self.page(after, upto).with_only_columns(*self.keys)
+        last = connection.execute(keys.offset(limit - 1).limit(1)).first()
+        if last is None:
+            down = keys.order_by(None).order_by(*(key.desc() for key in self.keys))
+            last = connection.execute(down.limit(1)).first()
+        found: list[Any] = []
+        if last is not None:
+            found = [self._measured(connection, after, tuple(last))]
+        connection.rollback()
+        return found
 
     def _measured(
         self, connection: Connection, after: RowKey | None, last: RowKey

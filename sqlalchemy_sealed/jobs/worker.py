@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
@@ -35,7 +35,7 @@ from sqlalchemy_sealed.jobs.run import Run, RunRow
 from sqlalchemy_sealed.jobs.status import RunStatus
 from sqlalchemy_sealed.jobs.tally import Tally
 from sqlalchemy_sealed.jobs.transient import Trouble, trouble_of
-from sqlalchemy_sealed.jobs.write import Pending, PendingRows
+from sqlalchemy_sealed.jobs.write import Pending
 
 __all__ = ["Worker"]
 
@@ -244,7 +244,7 @@ class Worker:
 
 
 class _RangeInHand:
-    """A range at work: what was asked for, and what is on its way."""
+    """A range at work, with the batch that is on its way."""
 
     def __init__(
         self, worker: Worker, lease: Lease, reader: Connection, writer: Connection
@@ -254,7 +254,6 @@ class _RangeInHand:
         self._reader = reader
         self._writer = writer
         self._pending: Pending | None = None
-        self._asked: PendingRows | None = None
         self._since = time.monotonic()
 
     def move(self) -> bool:
@@ -262,17 +261,16 @@ class _RangeInHand:
         try:
             return self._batches()
         finally:
-            for on_its_way in (self._pending, self._asked):
-                if on_its_way is not None:
-                    on_its_way.abandon()
+            if self._pending is not None:
+                self._pending.abandon()
 
     def _batches(self) -> bool:
-        worker = self._worker
-        cursor = self._lease.cursor
+        worker, lease = self._worker, self._lease
+        cursor = lease.cursor
         width = worker.rows.width
-        self._ask(cursor)
         while True:
-            rows = self._answer()
+            size = worker.pacer.rows
+            rows = worker.rows.read(self._reader, cursor, lease.high, size)
             steps.reached(steps.Step.READ)
             if not rows:
                 self._settle()
@@ -284,25 +282,13 @@ class _RangeInHand:
                     "the model declare another type than the database?"
                 )
             cursor = last
-            write = worker.rows.prepare(rows, self._lease, self._record)
+            write = worker.rows.prepare(rows, lease, self._record)
             steps.reached(steps.Step.SEALED)
-            # Now, not before sealing: the server reads while this process waits.
-            self._ask(cursor)
             self._settle()
             if worker.pacer.stop.is_set() or worker.pacer.reason() is not None:
                 worker.pacer.ask_again()
                 return False
             self._pending = write.submit(self._writer)
-
-    def _ask(self, cursor: Any) -> None:
-        rows, lease = self._worker.rows, self._lease
-        size = self._worker.pacer.rows
-        self._asked = rows.request(self._reader, cursor, lease.high, size)
-
-    def _answer(self) -> Sequence[Any]:
-        asked, self._asked = self._asked, None
-        assert asked is not None  # noqa: S101 - asked for before
-        return asked.rows()
 
     def _settle(self) -> None:
         """Wait for the batch before, if there is one."""

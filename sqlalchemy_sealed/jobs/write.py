@@ -3,32 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Callable
+from typing import TypeAlias
 
 from sqlalchemy import Connection
 
 from sqlalchemy_sealed.jobs.batch import Batch
 from sqlalchemy_sealed.jobs.progress import Counts
 
-__all__ = ["Pending", "PendingRows", "Recorder", "Write"]
+__all__ = ["Pending", "Recorder", "Write"]
 
 #: Moves the cursor and lists dead letters, in the transaction of the rows.
 Recorder: TypeAlias = Callable[[Connection, Batch, Counts], None]
-
-
-class PendingRows:
-    """Rows that were asked for."""
-
-    def __init__(self, fetch: Callable[[], Sequence[Any]]) -> None:
-        self._fetch = fetch
-
-    def rows(self) -> Sequence[Any]:
-        """Wait for them."""
-        return self._fetch()
-
-    def abandon(self) -> None:
-        """Forget them: another error is on its way."""
 
 
 class Pending:
