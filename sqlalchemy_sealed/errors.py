@@ -206,7 +206,7 @@ class RunEndedError(ReencryptionError):
 
 
 class RunInterruptedError(ReencryptionError):
-    """This worker was asked to stop, and has finished its batch. Run again to go on."""
+    """A worker was asked to stop, and has finished its batch. Run again to go on."""
 
 
 class MismatchError(ReencryptionError):

@@ -180,7 +180,7 @@ def resealer(cipher: FieldCipher) -> Callable[[Any], Stored | None]:
 
 
 def row_resealer(cipher: FieldCipher) -> RowResealer | None:
-    """Return a function that seals one column of many rows anew, if there is a fast one.
+    """Return a function that seals a column of many rows anew, if there is a fast one.
 
     ``f(rows, at, strict)`` returns the rows whose value was sealed anew, and their new
     values; what is current is left out. ``strict(row)`` is called for what surprises it

@@ -1,4 +1,4 @@
-"""The commands that work on a database: reencrypt, status, verify."""
+"""The command ``sealed``, and the commands that only look: status, verify."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from typing import Any
 
 import click
 
+from sqlalchemy_sealed.cli.controlling import reencrypt
 from sqlalchemy_sealed.cli.demo import demo
+from sqlalchemy_sealed.cli.fencing import fence, left
 from sqlalchemy_sealed.cli.keys import keys
+from sqlalchemy_sealed.cli.moving import decrypt, encrypt, fill_index
 from sqlalchemy_sealed.cli.options import (
     as_json,
     job_engine,
@@ -18,18 +21,10 @@ from sqlalchemy_sealed.cli.options import (
     load_target,
     target_options,
 )
-from sqlalchemy_sealed.cli.output import (
-    ProgressReport,
-    talk,
-)
-from sqlalchemy_sealed.cli.report import (
-    print_reports,
-    print_status,
-    print_verifications,
-)
-from sqlalchemy_sealed.jobs.reencryption import Reencryption
-from sqlalchemy_sealed.jobs.verification import verify as verify_target
+from sqlalchemy_sealed.cli.output import talk
+from sqlalchemy_sealed.cli.report import print_status, print_verifications
 from sqlalchemy_sealed.jobs.control import open_runs
+from sqlalchemy_sealed.jobs.verification import verify as verify_target
 from sqlalchemy_sealed.status import status as census
 
 __all__ = ["cli"]
@@ -43,48 +38,8 @@ def cli() -> None:
     """Field-level encryption for SQLAlchemy."""
 
 
-cli.add_command(keys)
-cli.add_command(demo)
-
-
-@cli.command()
-@target_options
-@key_options
-@click.option("--batch-size", type=click.IntRange(min=1), default=1000)
-@click.option("--max-dead-letters", type=click.IntRange(min=0), default=1000)
-@as_json
-@click.pass_context
-def reencrypt(
-    context: click.Context,
-    target: str,
-    url: str,
-    keys: Path | None,
-    active: int | None,
-    batch_size: int,
-    max_dead_letters: int,
-    as_json: bool,
-) -> None:
-    """Move every row to the active key.
-
-    It may be killed at any moment; the same command goes on where it stopped.
-    """
-    keyring = load_keyring(keys, active)
-    with job_engine(url, keyring) as engine, ProgressReport() as progress:
-        job = Reencryption(
-            engine,
-            load_target(target),
-            batch_size=batch_size,
-            max_dead_letters=max_dead_letters,
-            on_progress=progress,
-        )
-        reports = job.run()
-    print_reports(reports, as_json)
-    if any(report.counts.dead for report in reports):
-        talk(
-            "some values could not be decrypted and were left as they are; "
-            "they are listed in sealed_dead_letters"
-        )
-        context.exit(_ATTENTION)
+for command in (keys, demo, reencrypt, encrypt, decrypt, fill_index, fence, left):
+    cli.add_command(command)
 
 
 @cli.command()
@@ -140,3 +95,6 @@ def verify(
     print_verifications(results, as_json)
     if any(result.failed for result in results):
         context.exit(_ATTENTION)
+
+
+reencrypt.add_command(verify)

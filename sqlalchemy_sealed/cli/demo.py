@@ -15,7 +15,9 @@ from sqlalchemy_sealed.cli.options import as_json
 from sqlalchemy_sealed.cli.output import ProgressReport, print_json, talk
 from sqlalchemy_sealed.cli.report import print_reports, print_status
 from sqlalchemy_sealed.engine import bind_keyring
-from sqlalchemy_sealed.jobs.reencryption import Reencryption, Report
+from sqlalchemy_sealed.jobs.job import Report
+from sqlalchemy_sealed.jobs.pace import Pace
+from sqlalchemy_sealed.jobs.reencryption import Reencryption
 from sqlalchemy_sealed.keys.keyring import Keyring
 from sqlalchemy_sealed.status import ColumnStatus, status
 from sqlalchemy_sealed.types import EncryptedType
@@ -112,7 +114,8 @@ def _run(engine: Engine, rows: int, story: _Story) -> None:
     story.census("before", status(engine, Base, keyring))
     story.step("4. Re-encrypt: old rows move to the active key")
     with ProgressReport() as progress:
-        reports = Reencryption(engine, Base, on_progress=progress).run()
+        job = Reencryption(engine, Base, on_progress=progress, pace=Pace.full_speed())
+        reports = job.run()
     story.reports(reports)
     story.step("5. Nothing is left under the old key")
     story.census("after", status(engine, Base, keyring))

@@ -25,6 +25,7 @@ __all__ = [
     "load_keyring",
     "load_target",
     "target_options",
+    "url_option",
 ]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -46,14 +47,17 @@ def key_options(command: _F) -> _F:
     )(command)
 
 
+url_option = click.option(
+    "--url",
+    envvar="DATABASE_URL",
+    required=True,
+    help="Database URL, with a synchronous driver. Default: DATABASE_URL.",
+)
+
+
 def target_options(command: _F) -> _F:
     """Add the target argument and ``--url``."""
-    command = click.option(
-        "--url",
-        envvar="DATABASE_URL",
-        required=True,
-        help="Database URL, with a synchronous driver. Default: DATABASE_URL.",
-    )(command)
+    command = url_option(command)
     return click.argument("target", metavar="MODULE:NAME")(command)
 
 

@@ -25,6 +25,7 @@ from sqlalchemy_sealed.jobs.progress import Progress
 __all__ = ["ProgressReport", "print_json", "print_table", "talk"]
 
 _INTERVAL = 1.0
+_FIRST_ESTIMATE = 0.01
 
 
 def talk(message: str) -> None:
@@ -58,6 +59,7 @@ class ProgressReport:
         self._bars: Bars | None = None
         self._tasks: dict[tuple[str, int], TaskID] = {}
         self._last = 0.0
+        self._first: dict[str, tuple[float, int]] = {}
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
@@ -92,23 +94,25 @@ class ProgressReport:
     def _show(self, progress: Progress) -> None:
         assert self._bars is not None  # noqa: S101 - for the type checker
         key = (progress.table, progress.sweep)
-        if key not in self._tasks:
+        name = progress.table
+        if progress.sweep:
             name = f"{progress.table}, sweep {progress.sweep}"
-            self._tasks[key] = self._bars.add_task(
-                name if progress.sweep else progress.table,
-                total=progress.total,
-                rate="",
-            )
+        if key not in self._tasks:
+            self._tasks[key] = self._bars.add_task(name, total=progress.total, rate="")
+        name = f"{name}: {progress.note}" if progress.note else name
         done = min(progress.total, progress.total - progress.left)
         task = self._tasks[key]
         speed = self._bars.tasks[task].speed
         self._bars.update(
-            task, completed=done, rate=f"{speed:,.0f} rows/s" if speed else ""
+            task,
+            description=name,
+            completed=done,
+            rate=f"{speed:,.0f} rows/s" if speed else "",
         )
 
     def _line(self, progress: Progress) -> None:
         now = time.monotonic()
-        if progress.status == "running" and now - self._last < _INTERVAL:
+        if progress.status in {"running", "paused"} and now - self._last < _INTERVAL:
             return
         self._last = now
         counts = {
@@ -122,5 +126,18 @@ class ProgressReport:
             "rows": progress.total,
             "left": progress.left,
             **counts,
+            "rows_per_second": self._rate(progress, now),
+            "eta_seconds": None,
+            "note": progress.note,
         }
+        rate = line["rows_per_second"]
+        # An estimate is honest only after a hundredth of the work.
+        if rate and progress.fraction > _FIRST_ESTIMATE:
+            line["eta_seconds"] = round(progress.left / rate, 1)
         talk(json.dumps(line))
+
+    def _rate(self, progress: Progress, now: float) -> float | None:
+        first = self._first.setdefault(progress.table, (now, progress.counts.scanned))
+        if now <= first[0]:
+            return None
+        return round((progress.counts.scanned - first[1]) / (now - first[0]), 1)

@@ -19,7 +19,7 @@ class Decryption(Job):
     """Opens sealed columns of a table into plaintext ones.
 
     Between two columns the sealed values stay. A plaintext
-    that is there already is compared, and listed as a dead letter where it differs.
+    that is there already is compared, and listed where it differs.
 
     Args:
         engine: a synchronous engine with a keyring.

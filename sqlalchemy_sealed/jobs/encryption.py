@@ -1,4 +1,4 @@
-"""``Encryption``: seals plaintext for the first time, resumably, while the application writes."""
+"""``Encryption``: seals plaintext for the first time, beside a live application."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ __all__ = ["Encryption"]
 class Encryption(Job):
     """Seals plaintext columns of a table.
 
-    Between two columns the plaintext stays until the application drops it. A sealed value
-    that is there already is compared, and listed as a dead letter where it differs.
+    Between two columns the plaintext stays until the application drops it. A sealed
+    value that is there already is compared, and listed where it differs.
 
     Args:
         engine: a synchronous engine with a keyring.

@@ -7,8 +7,10 @@ still writes under a former one gets an error instead of leaving a stale row. It
 temporary: with the next rotation it must be gone, and activating a key that it excludes
 is refused.
 
-PostgreSQL and MariaDB have a CHECK constraint, SQLite two triggers. None of them looks
-at existing rows while it locks the table: they are checked afterwards.
+PostgreSQL has a CHECK constraint, added NOT VALID and validated later; MariaDB, MySQL
+and SQLite have two triggers, since a constraint would copy the table there while nobody
+may write. None of them looks at existing rows while it locks the table: they are
+checked afterwards.
 """
 
 from __future__ import annotations
@@ -104,7 +106,9 @@ def _put_up(
             f"{sealed.name}.{column.name} is fenced for another key; drop that fence "
             "first: sealed fence drop"
         )
-    condition = _condition(engine, column, prefixes)
+    # What a trigger looks at is the new row.
+    row = "" if engine.dialect.name == "postgresql" else "NEW."
+    condition = _condition(engine, column, prefixes, row)
     fence = Fence(name, sealed.name, column.name, kind, kids, validated=False)
     _alter(engine, _up(engine, sealed, column, name, condition), fence)
     return fence
@@ -127,18 +131,16 @@ def _allowed(
 
 
 def _condition(
-    engine: Engine, column: SealedColumn, prefixes: Sequence[bytes | str]
+    engine: Engine, column: SealedColumn, prefixes: Sequence[bytes | str], row: str = ""
 ) -> str:
-    name = engine.dialect.identifier_preparer.quote(column.name)
+    name = row + engine.dialect.identifier_preparer.quote(column.name)
     allowed = ", ".join(header_sql(one, engine.dialect) for one in prefixes)
     value = name
     if column.is_text and engine.dialect.name in {"mysql", "mariadb"}:
         value = f"CAST({name} AS BINARY)"
     elif column.is_text and engine.dialect.name == "postgresql":
         value = f'{name} COLLATE "C"'
-    return (
-        f"{name} IS NULL OR substr({value}, 1, {len(prefixes[0])}) IN ({allowed})"
-    )
+    return f"{name} IS NULL OR substr({value}, 1, {len(prefixes[0])}) IN ({allowed})"
 
 
 def _name(table: str, column: str, kind: FenceKind) -> str:
@@ -155,26 +157,38 @@ def _up(
 ) -> list[str]:
     quote = engine.dialect.identifier_preparer
     table = quote.format_table(sealed.table)
-    if engine.dialect.name == "sqlite":
-        own = quote.quote(column.name)
-        wrong = condition.replace(own, f"NEW.{own}")
-        return [
-            f"CREATE TRIGGER {name}_{event.split()[0].lower()} BEFORE {event} "
-            f"ON {table} FOR EACH ROW WHEN NOT ({wrong}) "
-            f"BEGIN SELECT RAISE(ABORT, '{name}: only sealed values'); END"
-            for event in ("INSERT", f"UPDATE OF {own}")
-        ]
-    added = f"ALTER TABLE {table} ADD CONSTRAINT {name} CHECK ({condition})"
     if engine.dialect.name == "postgresql":
-        return [f"{added} NOT VALID"]
-    return ["SET SESSION check_constraint_checks = 0", f"{added}, ALGORITHM=INSTANT"]
+        return [
+            f"ALTER TABLE {table} ADD CONSTRAINT {name} CHECK ({condition}) NOT VALID"
+        ]
+    own = quote.quote(column.name)
+    wrong = f"NOT ({condition})"
+    if engine.dialect.name == "sqlite":
+        changed = f"NEW.{own} IS NOT OLD.{own} AND {wrong}"
+        head = f"ON {table} FOR EACH ROW WHEN"
+        tail = f"BEGIN SELECT RAISE(ABORT, '{name}: only sealed values'); END"
+        return [
+            f"CREATE TRIGGER {name}_insert BEFORE INSERT {head} {wrong} {tail}",
+            f"CREATE TRIGGER {name}_update BEFORE UPDATE OF {own} {head} {changed} "
+            + tail,
+        ]
+    changed = f"NOT (NEW.{own} <=> OLD.{own}) AND {wrong}"
+    head = f"ON {table} FOR EACH ROW IF"
+    tail = (
+        "THEN SIGNAL SQLSTATE '45000' "
+        f"SET MESSAGE_TEXT = '{name}: only sealed values'; END IF"
+    )
+    return [
+        f"CREATE TRIGGER {name}_insert BEFORE INSERT {head} {wrong} {tail}",
+        f"CREATE TRIGGER {name}_update BEFORE UPDATE {head} {changed} {tail}",
+    ]
 
 
 def _down(engine: Engine, fence: Fence, table: str) -> list[str]:
-    if engine.dialect.name == "sqlite":
-        events = ("insert", "update")
-        return [f"DROP TRIGGER IF EXISTS {fence.name}_{event}" for event in events]
-    return [f"ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {fence.name}"]
+    if engine.dialect.name == "postgresql":
+        return [f"ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {fence.name}"]
+    events = ("insert", "update")
+    return [f"DROP TRIGGER IF EXISTS {fence.name}_{event}" for event in events]
 
 
 def _alter(engine: Engine, statements: Sequence[str], fence: Fence) -> None:
@@ -191,12 +205,10 @@ def _alter(engine: Engine, statements: Sequence[str], fence: Fence) -> None:
             )
         )
 
-    _locked(engine, fence.table, statements, record)
+    _locked(engine, statements, record)
 
 
-def _locked(
-    engine: Engine, table: str, statements: Sequence[str], after: Any
-) -> None:
+def _locked(engine: Engine, statements: Sequence[str], after: Any) -> None:
     """Alter a table: briefly locked, never waited for long, tried again."""
     for attempt in range(_TRIES):
         try:
@@ -254,7 +266,7 @@ def drop_fence(engine: Engine, sealed: SealedTable, fence: Fence) -> None:
     def forget(connection: Connection) -> None:
         connection.execute(delete(fences).where(fences.c.name == fence.name))
 
-    _locked(engine, fence.table, _down(engine, fence, table), forget)
+    _locked(engine, _down(engine, fence, table), forget)
 
 
 def fences_of(engine: Engine, table: str | None = None) -> list[Fence]:
@@ -293,4 +305,3 @@ def check_fences(engine: Engine, keyring: Keyring, version: int) -> None:
                 f"{version} active, every write to it would fail. Drop the fence "
                 "first: sealed fence drop"
             )
-

@@ -28,6 +28,7 @@ class IndexFill(Job):
         ]
         if not found:
             raise ConfigurationError(
-                "no blind index was found in the target. Declare one: index=BlindIndex()"
+                "no blind index was found in the target; declare one with "
+                "index=BlindIndex()"
             )
         return found

@@ -100,11 +100,7 @@ class Leftovers:
 
         """
         dialect = self._engine.dialect
-        if dialect.name not in _INDEXABLE:
-            raise ConfigurationError(
-                f"{dialect.name} has no partial indexes; what is left is found by a "
-                "scan there"
-            )
+        self._check_indexable()
         condition = self._found().whereclause
         where = str(condition.compile(dialect=dialect))  # type: ignore[union-attr]
         where = where.replace("%%", "%")
@@ -119,9 +115,22 @@ class Leftovers:
         )
 
     def drop_index(self) -> None:
-        """Drop the partial index, if it is there."""
+        """Drop the partial index, if it is there.
+
+        Raises:
+            ConfigurationError: the database has no partial indexes.
+
+        """
+        self._check_indexable()
         how = "CONCURRENTLY " if self._engine.dialect.name == "postgresql" else ""
         self._ddl(f"DROP INDEX {how}IF EXISTS {self.index_name}")
+
+    def _check_indexable(self) -> None:
+        name = self._engine.dialect.name
+        if name not in _INDEXABLE:
+            raise ConfigurationError(
+                f"{name} has no partial indexes; what is left is found by a scan there"
+            )
 
     def _ddl(self, statement: str) -> None:
         connection: Connection

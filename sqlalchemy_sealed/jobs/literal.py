@@ -32,9 +32,9 @@ def starts_with(
 ) -> ColumnElement[bool]:
     """Return the condition that a value begins with a header, without parameters."""
     start, length = (literal_column(str(n), sa.Integer) for n in (1, len(prefix)))
-    found: ColumnElement[bool] = func.substr(
-        value, start, length
-    ) == header_literal(prefix, dialect)
+    found: ColumnElement[bool] = func.substr(value, start, length) == header_literal(
+        prefix, dialect
+    )
     return found
 
 

@@ -52,6 +52,10 @@ class MariadbRows(PortableRows):
         self._names = [quote.quote(s.name) for s in move.slots]
         self._key_names = [quote.quote(c.name) for c in move.key]
         self._fits = all(isinstance(c.type, _KEYS) for c in move.key)
+        with engine.connect() as connection:
+            # Known after the first connection. MySQL cannot say for one statement how
+            # long it waits: it goes row by row.
+            self.has_statement_settings = bool(connection.dialect.is_mariadb)  # type: ignore[attr-defined]
         # One thread, so that a batch is written while the next is read and sealed.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sealed-writer")
 
@@ -66,8 +70,8 @@ class MariadbRows(PortableRows):
         # Plaintext never becomes a part of a statement's text; nor do long values.
         if _longest(batch) > _LONGEST:
             return False
-        columns = list(zip(*batch.changed, strict=True))[self.width : self.move.end]
-        columns += batch.new
+        columns: list[Any] = [*zip(*batch.changed, strict=True)]
+        columns = [*columns[self.width : self.move.end], *batch.new]
         slots = [*self.move.slots, *(self.move.slots[n] for n in self.move.written)]
         return all(
             _is_public(slot, value)
@@ -104,7 +108,7 @@ class MariadbRows(PortableRows):
         self.temporary = name
         return [
             f"CREATE TEMPORARY TABLE IF NOT EXISTS {name} ({head}) ENGINE=MEMORY",
-            f"DELETE FROM {name}",
+            f"DELETE FROM {name}",  # noqa: S608 - a name of our own
             f"INSERT INTO {name} VALUES {rows}",  # noqa: S608 - literals in hex
         ]
 
@@ -136,7 +140,7 @@ class MariadbRows(PortableRows):
             f"t.{self._names[n]} = v.n{n}" for n in self.move.written
         )
         return (
-            "SET STATEMENT innodb_lock_wait_timeout = 0 FOR "
+            "SET STATEMENT innodb_lock_wait_timeout = 0 FOR "  # noqa: S608 - quoted names only
             f"UPDATE {self._joined()} AND {self._old()} SET {assignments} "
             f"WHERE {self._range(batch)}"
         )
@@ -146,10 +150,8 @@ class MariadbRows(PortableRows):
         assignments = ", ".join(
             f"t.{self._names[n]} = v.n{n}" for n in self.move.written
         )
-        return (
-            "SET STATEMENT innodb_lock_wait_timeout = 0 FOR "
-            f"UPDATE {self._reversed()} AND {self._old()} SET {assignments}"
-        )
+        # They are locked: there is nothing to wait for.
+        return f"UPDATE {self._reversed()} AND {self._old()} SET {assignments}"  # noqa: S608 - quoted names only
 
     def remove_but(self, keys: Sequence[Any]) -> str:
         """Return the statement that leaves only some keys in the temporary table."""
@@ -162,7 +164,10 @@ class MariadbRows(PortableRows):
         new = " AND ".join(
             f"CAST(t.{self._names[n]} AS BINARY) <=> v.n{n}" for n in self.move.written
         )
-        return f"SELECT count(*) FROM {self._joined()} AND {new} WHERE {self._range(batch)}"  # noqa: S608 - quoted names only
+        return (
+            f"SELECT count(*) FROM {self._joined()} AND {new} "  # noqa: S608 - quoted names only
+            f"WHERE {self._range(batch)}"
+        )
 
     def _joined(self) -> str:
         return (
@@ -180,7 +185,9 @@ class MariadbRows(PortableRows):
 
     def _old(self) -> str:
         parts = []
-        for n, (slot, name) in enumerate(zip(self.move.slots, self._names, strict=True)):
+        for n, (slot, name) in enumerate(
+            zip(self.move.slots, self._names, strict=True)
+        ):
             # Byte by byte: a character column would compare by its collation.
             binary = slot.form is not Form.BYTES
             column = f"CAST(t.{name} AS BINARY)" if binary else f"t.{name}"
@@ -201,12 +208,16 @@ def _is_public(slot: Slot, value: Any) -> bool:
 
 
 def _longest(batch: Batch) -> int:
-    return max(
-        len(value)
-        for values in (*batch.new, *zip(*batch.changed, strict=True))
-        for value in values
-        if isinstance(value, bytes | str)
-    ) if batch.changed else 0
+    return (
+        max(
+            len(value)
+            for values in (*batch.new, *zip(*batch.changed, strict=True))
+            for value in values
+            if isinstance(value, bytes | str)
+        )
+        if batch.changed
+        else 0
+    )
 
 
 def _literal(value: Any) -> str:
@@ -250,9 +261,9 @@ class _Joined(Write):
         for statement in self._statements:
             _send(writer, statement)
         free = _send(writer, rows.lock(batch)).scalar_one()
-        if free == len(batch.changed):
+        if free == len(batch.changed) and rows.has_statement_settings:
             try:
-                moved = _send(writer, rows.update(batch)).rowcount
+                moved: int = _send(writer, rows.update(batch)).rowcount
             except DBAPIError as error:
                 # A row between two of ours is locked: go on row by row.
                 if trouble_of(error) is not Trouble.BUSY:

@@ -1,4 +1,4 @@
-"""The mover: one table, from opening its run to closing it, with this process's work."""
+"""The mover: one table, from opening its run to closing it, with the work between."""
 
 from __future__ import annotations
 

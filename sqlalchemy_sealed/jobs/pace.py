@@ -126,7 +126,9 @@ class Pacer:
         if self.pace.rate is not None:
             now = time.monotonic()
             # A pause is not caught up with: that would be a burst.
-            self._due = max(self._due, now - 0.1) + rows * self._sharing / self.pace.rate
+            self._due = (
+                max(self._due, now - 0.1) + rows * self._sharing / self.pace.rate
+            )
             self.sleep(min(self._due - now, _LONG))
 
     def halve(self) -> None:

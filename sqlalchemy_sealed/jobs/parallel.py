@@ -92,13 +92,11 @@ def through(
             for future in pending:
                 future.cancel()
             wait(pending)
-        # What a worker that is gone has left, and whatever has to be told, is told here.
+        # What a worker that is gone has left is done here.
         return mover.worker.work()
 
     return ranges
 
 
-def _submit(
-    executor: Executor, task: RangeTask, serials: Iterator[int]
-) -> Future[Any]:
+def _submit(executor: Executor, task: RangeTask, serials: Iterator[int]) -> Future[Any]:
     return executor.submit(replace(task, serial=next(serials)))

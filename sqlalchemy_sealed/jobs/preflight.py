@@ -57,9 +57,7 @@ class Preflight:
             )
 
 
-def inspect_table(
-    engine: Engine, rows: PortableRows, count: bool = True
-) -> Preflight:
+def inspect_table(engine: Engine, rows: PortableRows, count: bool = True) -> Preflight:
     """Look at a table before a run.
 
     Args:

@@ -117,7 +117,7 @@ class Run:
         if found.kind != mine.kind.value:
             raise self._different(found)
         if (found.columns, found.target) != (mine.column_names, mine.target):
-            self._supersede(found)
+            self._supersede()
             return False
         if found.status is RunStatus.STOPPED:
             had_too_many = found.last_error == TooManyDeadLettersError.__name__
@@ -143,7 +143,7 @@ class Run:
             "up: sealed reencrypt cancel"
         )
 
-    def _supersede(self, found: RunRow) -> None:
+    def _supersede(self) -> None:
         busy = self.ranges.workers()
         if busy:
             raise RunConflictError(

@@ -1,4 +1,4 @@
-"""What makes a job wait: a replica behind, a query of the operator, a file, the hour."""
+"""What makes a job wait: a replica behind, a query, a file, the hour of the day."""
 
 from __future__ import annotations
 

@@ -176,7 +176,9 @@ class _InPlace(Write):
         elif rows.reseal is not None:
             confirmed = sum(new.get(row[:width]) == row[width] for row in found)
         else:
-            confirmed = sum(new.get(row[:width]) == list(row[width:end]) for row in found)
+            confirmed = sum(
+                new.get(row[:width]) == list(row[width:end]) for row in found
+            )
         rows.check(len(new), confirmed)
         return len(new)
 

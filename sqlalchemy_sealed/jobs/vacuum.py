@@ -10,7 +10,7 @@ from sqlalchemy_sealed.jobs.move import Move
 from sqlalchemy_sealed.jobs.run import Run, RunRow
 from sqlalchemy_sealed.jobs.tables import ranges, runs
 
-__all__ = ["Vacuum"]
+__all__ = ["Vacuum", "dead_tuples"]
 
 _SHARE: Final = 10
 _FEWEST: Final = 10_000
@@ -47,3 +47,17 @@ class Vacuum:
             with self._engine.connect() as plain:
                 connection = plain.execution_options(isolation_level="AUTOCOMMIT")
                 connection.execute(text(f"VACUUM (SKIP_LOCKED) {self._table}"))
+
+
+def dead_tuples(engine: Engine, move: Move) -> int:
+    """Return an estimate of the old row versions that a vacuum would make reusable."""
+    if engine.dialect.name != "postgresql":
+        return 0
+    quoted = engine.dialect.identifier_preparer.format_table(move.table)
+    statement = text(
+        "SELECT coalesce(sum(n_dead_tup), 0) FROM pg_stat_user_tables "
+        "WHERE relid IN (SELECT relid FROM pg_partition_tree(to_regclass(:name))) "
+        "OR relid = to_regclass(:name)"
+    )
+    with engine.connect() as connection:
+        return int(connection.scalar(statement, {"name": quoted}) or 0)

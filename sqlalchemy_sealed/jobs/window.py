@@ -42,7 +42,7 @@ class Window:
             raise ConfigurationError(
                 f"{text!r} is no window of time; write for example 22:00-06:00"
             )
-        hours = [int(part) for part in found.groups()]
+        opens, minute, closes, until = (int(part) for part in found.groups())
         try:
             where = zoneinfo.ZoneInfo(zone)
         except (zoneinfo.ZoneInfoNotFoundError, ValueError):
@@ -50,7 +50,7 @@ class Window:
                 f"the time zone {zone!r} is not known here; write for example UTC or "
                 "Europe/Berlin (on Windows: pip install tzdata)"
             ) from None
-        return cls(dt.time(*hours[:2]), dt.time(*hours[2:]), where)
+        return cls(dt.time(opens, minute), dt.time(closes, until), where)
 
     def is_open(self, now: dt.datetime | None = None) -> bool:
         """Tell whether work is allowed, now or at an aware moment."""

@@ -156,7 +156,5 @@ def _sources(sealed: SealedTable, key: str, kind: IndexTermType) -> list[str]:
     # A pinned field: the sealed column knows its terms.
     name = table.c[key].name
     return [
-        column.name
-        for column in table.columns
-        if name in column.info.get(TERMS, ())
+        column.name for column in table.columns if name in column.info.get(TERMS, ())
     ][:1]

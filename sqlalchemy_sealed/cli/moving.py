@@ -1,0 +1,175 @@
+"""The commands that move rows: reencrypt, encrypt, decrypt, fill-index."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from sqlalchemy import Engine
+
+from sqlalchemy_sealed.cli.options import (
+    as_json,
+    key_options,
+    load_target,
+    target_options,
+)
+from sqlalchemy_sealed.cli.pacing import Running, job_options, pace_of, pace_options
+from sqlalchemy_sealed.cli.running import JobCall, run_job
+from sqlalchemy_sealed.errors import ConfigurationError
+from sqlalchemy_sealed.jobs.decryption import Decryption
+from sqlalchemy_sealed.jobs.encryption import Encryption
+from sqlalchemy_sealed.jobs.indexfill import IndexFill
+from sqlalchemy_sealed.jobs.job import Job
+from sqlalchemy_sealed.jobs.pace import Pace
+from sqlalchemy_sealed.jobs.progress import Progress
+from sqlalchemy_sealed.jobs.reencryption import Reencryption
+
+__all__ = ["decrypt", "encrypt", "fill_index", "start"]
+
+_KINDS: dict[str, Callable[..., Job]] = {
+    "reencrypt": Reencryption,
+    "encrypt": Encryption,
+    "decrypt": Decryption,
+    "fill-index": IndexFill,
+}
+
+
+def _make(
+    engine: Engine,
+    report: Callable[[Progress], None],
+    kind: str,
+    target: str,
+    columns: Mapping[str, str] | None,
+    pace: Pace,
+    running: Running,
+) -> Job:
+    """Make a job; called in every process that works on it."""
+    given = (
+        (load_target(target),) if columns is None else (load_target(target), columns)
+    )
+    return _KINDS[kind](
+        engine,
+        *given,
+        pace=pace,
+        max_dead_letters=running.max_dead_letters,
+        fence=running.fence_kind,
+        settle=running.settle,
+        on_progress=report,
+    )
+
+
+def _call(
+    kind: str,
+    target: str,
+    url: str,
+    keys: Path | None,
+    active: int | None,
+    columns: Mapping[str, str] | None,
+    options: dict[str, Any],
+) -> None:
+    pace = pace_of(options)
+    running = Running(**options)
+    arguments = (kind, target, columns, pace, running)
+    run_job(JobCall(_make, arguments, url, keys, active), running)
+
+
+@click.command()
+@target_options
+@key_options
+@pace_options
+@job_options
+@as_json
+def start(
+    target: str, url: str, keys: Path | None, active: int | None, **options: Any
+) -> None:
+    """Move every row to the active key, or join the run that is open.
+
+    It may be killed at any moment; the same command goes on where it stopped.
+    """
+    _call("reencrypt", target, url, keys, active, None, options)
+
+
+def _columns(pairs: Sequence[str]) -> dict[str, str]:
+    found = {}
+    for pair in pairs:
+        plain, equals, sealed = pair.partition("=")
+        if not plain or (equals and not sealed):
+            raise ConfigurationError(
+                f"--column {pair!r}: write PLAINTEXT=SEALED, or one name for a column "
+                "that holds both, in place"
+            )
+        found[plain] = sealed or plain
+    return found
+
+
+_column_option = click.option(
+    "--column",
+    "columns",
+    multiple=True,
+    required=True,
+    metavar="PLAINTEXT=SEALED",
+    help="Database names of both columns, or one name for a character column that "
+    "holds both, in place. May be given several times.",
+)
+
+
+@click.command()
+@target_options
+@_column_option
+@key_options
+@pace_options
+@job_options
+@as_json
+def encrypt(
+    target: str,
+    url: str,
+    columns: tuple[str, ...],
+    keys: Path | None,
+    active: int | None,
+    **options: Any,
+) -> None:
+    """Seal plaintext columns for the first time; the plaintext stays where it is.
+
+    It may be killed at any moment; the same command goes on where it stopped.
+    """
+    _call("encrypt", target, url, keys, active, _columns(columns), options)
+
+
+@click.command()
+@target_options
+@_column_option
+@key_options
+@pace_options
+@job_options
+@as_json
+def decrypt(
+    target: str,
+    url: str,
+    columns: tuple[str, ...],
+    keys: Path | None,
+    active: int | None,
+    **options: Any,
+) -> None:
+    """Open sealed columns into plaintext ones: the way back.
+
+    It may be killed at any moment; the same command goes on where it stopped.
+    """
+    _call("decrypt", target, url, keys, active, _columns(columns), options)
+
+
+@click.command("fill-index")
+@target_options
+@key_options
+@pace_options
+@job_options
+@as_json
+def fill_index(
+    target: str, url: str, keys: Path | None, active: int | None, **options: Any
+) -> None:
+    """Compute the terms of every blind index from the values that are sealed.
+
+    For a new index, or a new version of its key. It may be killed at any moment.
+    """
+    _call("fill-index", target, url, keys, active, None, options)
