@@ -48,13 +48,12 @@ _target = click.argument("target", metavar="[MODULE:NAME]", required=False)
 _table = click.option("--table", help="One table by name, instead of a target.")
 
 
-def _states(engine: Engine, target: str | None, table: str | None) -> list[RunState]:
+def _tables(target: str | None, table: str | None) -> list[str] | None:
     if target is not None and table is not None:
         raise ConfigurationError("a target and --table exclude each other")
-    names = [table] if table is not None else None
     if target is not None:
-        names = [sealed.name for sealed in sealed_tables(load_target(target))]
-    return control.states(engine, names)
+        return [sealed.name for sealed in sealed_tables(load_target(target))]
+    return None if table is None else [table]
 
 
 @reencrypt.command()
@@ -68,7 +67,7 @@ def status(
 ) -> None:
     """Show the newest run of every table: how far, how fast, by whom."""
     with job_engine(url, None) as engine:
-        states = _states(engine, target, table)
+        states = control.measured(engine, _tables(target, table))
         letters = [
             letter for s in states if dead for letter in control.letters(engine, s)
         ]
@@ -88,7 +87,6 @@ def status(
 def _json(state: RunState) -> dict[str, Any]:
     return {
         **asdict(state),
-        "rate": state.rate,
         "eta_seconds": state.eta_seconds,
         "advice": state.advice,
     }
@@ -103,7 +101,8 @@ def _control(
     @url_option
     def command(target: str | None, table: str | None, url: str) -> None:
         with job_engine(url, None) as engine:
-            states = [s for s in _states(engine, target, table) if s.is_open]
+            found = control.states(engine, _tables(target, table))
+            states = [state for state in found if state.is_open]
             if not states:
                 talk("no run is open")
                 sys.exit(1)

@@ -12,9 +12,15 @@ from sqlalchemy_sealed.cli.keyfile import (
     environment_text,
     set_active,
 )
-from sqlalchemy_sealed.cli.options import as_json, key_options, load_keyring
+from sqlalchemy_sealed.cli.options import (
+    as_json,
+    job_engine,
+    key_options,
+    load_keyring,
+)
 from sqlalchemy_sealed.cli.output import print_json, print_table, talk
 from sqlalchemy_sealed.errors import KeyStateError
+from sqlalchemy_sealed.jobs.fence import check_fences
 from sqlalchemy_sealed.keys.keyring import Keyring
 from sqlalchemy_sealed.keys.state import KeyState
 
@@ -91,6 +97,12 @@ def list_(keys: Path | None, active: int | None, as_json: bool) -> None:
 @click.option("--activate", is_flag=True, help="Second step: let it seal new values.")
 @click.option("--now", is_flag=True, help="Both steps at once, for a single process.")
 @click.option("--index", is_flag=True, help="Publish a version of the index key.")
+@click.option(
+    "--url",
+    envvar="DATABASE_URL",
+    help="Database whose fences are asked before a version is activated. "
+    "Default: DATABASE_URL, if it is set.",
+)
 @as_json
 def rotate(
     keys: Path | None,
@@ -98,6 +110,7 @@ def rotate(
     activate: bool,
     now: bool,
     index: bool,
+    url: str | None,
     as_json: bool,
 ) -> None:
     """Publish a new key version, or activate the published one.
@@ -110,7 +123,9 @@ def rotate(
     keyring = load_keyring(keys, active)
     if index:
         _publish_index(keyring, keys)
-    elif not activate:
+    if activate or now:
+        _check_fences(url, keyring)
+    if not index and not activate:
         _publish(keyring, keys, now)
     if activate or now:
         _activate(keyring, keys)
@@ -129,6 +144,18 @@ def rotate(
         click.echo(environment_text(keyring))
     else:
         click.echo(f"active={keyring.active.version} newest={newest.version}")
+
+
+def _check_fences(url: str | None, keyring: Keyring) -> None:
+    """Refuse to activate a version that a fence of the database excludes."""
+    if url is None:
+        return
+    # A version that is not made yet is named by no fence.
+    pending = [key.kid for key in keyring if key.version in _pending(keyring)]
+    with job_engine(url, None) as engine:
+        kids: list[bytes | None] = [*pending] or [None]
+        for kid in kids:
+            check_fences(engine, kid)
 
 
 def _pending(keyring: Keyring) -> list[int]:

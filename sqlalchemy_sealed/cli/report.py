@@ -77,7 +77,7 @@ def _bytes(number: int | None, about: str = "") -> str:
 def print_runs(states: Sequence[RunState]) -> None:
     """Print how far runs are."""
     print_table(
-        ["table", "kind", "status", "sweep", "done", "rows/s", "left", "workers"],
+        ["table", "kind", "status", "sweep", "done", "rows/s", "ETA", "workers"],
         [
             [
                 state.table,

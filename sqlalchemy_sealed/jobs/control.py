@@ -6,7 +6,8 @@ every batch, so that nothing is written after it says "paused" but the batch at 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, func, select
@@ -20,7 +21,16 @@ from sqlalchemy_sealed.jobs.run import Run
 from sqlalchemy_sealed.jobs.status import RunStatus
 from sqlalchemy_sealed.jobs.tables import database_time, has_tables, ranges, runs
 
-__all__ = ["RunState", "cancel", "letters", "open_runs", "pause", "resume", "states"]
+__all__ = [
+    "RunState",
+    "cancel",
+    "letters",
+    "measured",
+    "open_runs",
+    "pause",
+    "resume",
+    "states",
+]
 
 
 @dataclass(frozen=True)
@@ -32,6 +42,8 @@ class RunState:
         scanned: rows of it that were looked at.
         counts: of all passes together.
         workers: who holds a range at this moment.
+        seconds: how long ago the run began, or how long it took.
+        rate: rows per second at this moment, if it was measured.
         last_error: what a worker failed with last.
 
     """
@@ -48,18 +60,12 @@ class RunState:
     seconds: float
     last_error: str | None
     last_error_seconds: float | None
+    rate: float | None = None
 
     @property
     def is_open(self) -> bool:
         """Whether the same command goes on with it."""
         return RunStatus(self.status).open
-
-    @property
-    def rate(self) -> float | None:
-        """Rows per second since the run began; ``None`` where none was read."""
-        if self.counts.scanned == 0 or self.seconds <= 0:
-            return None
-        return self.counts.scanned / self.seconds
 
     @property
     def eta_seconds(self) -> float | None:
@@ -68,7 +74,7 @@ class RunState:
         ``None`` before a hundredth of it is done, and while nobody works.
         """
         left = self.rows - self.scanned
-        if not self.workers or self.scanned * 100 < self.rows or self.rate is None:
+        if not self.workers or self.scanned * 100 < self.rows or not self.rate:
             return None
         return max(0.0, left / self.rate)
 
@@ -82,6 +88,31 @@ class RunState:
         if self.is_open and not self.workers:
             return "nobody works on it; run the same command to go on"
         return ""
+
+
+def measured(
+    engine: Engine, tables: list[str] | None = None, seconds: float = 1.0
+) -> list[RunState]:
+    """Return the newest run of every table, with the rate of this moment.
+
+    Runs that nobody works on have none, and are not waited for.
+    """
+    before = {state.id: state for state in states(engine, tables)}
+    if not any(state.workers for state in before.values()):
+        return list(before.values())
+    time.sleep(seconds)
+    return [
+        replace(state, rate=_rate(before[state.id], state))
+        if state.id in before and state.workers
+        else state
+        for state in states(engine, tables)
+    ]
+
+
+def _rate(before: RunState, after: RunState) -> float:
+    seconds = after.seconds - before.seconds
+    rows = after.counts.scanned - before.counts.scanned
+    return rows / seconds if seconds > 0 else 0.0
 
 
 def states(engine: Engine, tables: list[str] | None = None) -> list[RunState]:

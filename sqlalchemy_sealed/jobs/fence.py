@@ -35,7 +35,6 @@ from sqlalchemy_sealed.jobs.tables import (
     has_tables,
 )
 from sqlalchemy_sealed.jobs.transient import trouble_of
-from sqlalchemy_sealed.keys.keyring import Keyring
 from sqlalchemy_sealed.scope import binding_of
 from sqlalchemy_sealed.targets import SealedColumn, SealedTable
 
@@ -290,18 +289,21 @@ def fences_of(engine: Engine, table: str | None = None) -> list[Fence]:
         ]
 
 
-def check_fences(engine: Engine, keyring: Keyring, version: int) -> None:
-    """Refuse to activate a key version that a recorded fence excludes.
+def check_fences(engine: Engine, kid: bytes | None) -> None:
+    """Refuse to activate a key that a recorded fence excludes.
+
+    Args:
+        engine: a synchronous engine; no key is needed.
+        kid: the 16 bytes of the key, or ``None`` for one that is still to be made.
 
     Raises:
         FenceError: naming the fence; every write would fail from that moment on.
 
     """
-    key = next(key for key in keyring if key.version == version)
     for fence in fences_of(engine):
-        if fence.kind is FenceKind.KEYS and key.kid.hex() not in fence.kids:
+        allowed = kid is not None and kid.hex() in fence.kids
+        if fence.kind is FenceKind.KEYS and not allowed:
             raise FenceError(
-                f"{fence.table}.{fence.column} is fenced for another key: with version "
-                f"{version} active, every write to it would fail. Drop the fence "
-                "first: sealed fence drop"
+                f"{fence.table}.{fence.column} is fenced for another key: every write "
+                "to it would fail. Drop the fence first: sealed fence drop --kind keys"
             )

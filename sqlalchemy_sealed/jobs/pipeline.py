@@ -6,13 +6,15 @@ seals the next batch meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
+import psycopg
 from psycopg.pq import TransactionStatus
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
 from sqlalchemy_sealed.errors import VerificationError
 from sqlalchemy_sealed.jobs import steps
@@ -22,7 +24,7 @@ from sqlalchemy_sealed.jobs.lease import Lease
 from sqlalchemy_sealed.jobs.progress import Counts
 from sqlalchemy_sealed.jobs.write import Pending, Write
 
-__all__ = ["PipelinedWrite", "Statement", "driver_of"]
+__all__ = ["PipelinedWrite", "Statement", "driver_of", "fetch"]
 
 #: SQLSTATE of the division that a failed comparison causes.
 _DIVISION_BY_ZERO: Final = "22012"
@@ -106,6 +108,9 @@ class _Sent(Pending):
                 driver.execute(_PATIENCE)
             self._cursor.execute(statement.sql, statement.parameters, prepare=True)
             driver.execute("COMMIT")
+        except psycopg.Error as error:
+            self.abandon()
+            raise _wrapped(error, self._driver) from None
         except BaseException:
             self.abandon()
             raise
@@ -143,18 +148,35 @@ class _Sent(Pending):
         try:
             with self._stack:
                 found = self._cursor.fetchone()
-        except Exception as error:
-            state = getattr(error, "sqlstate", None)
-            waited = state in _WAITED and self._write.instead is not None
-            if state != _DIVISION_BY_ZERO and not waited:
-                raise
-            return None, state
+        except psycopg.Error as error:
+            waited = error.sqlstate in _WAITED and self._write.instead is not None
+            if error.sqlstate != _DIVISION_BY_ZERO and not waited:
+                raise _wrapped(error, self._driver) from None
+            return None, error.sqlstate
         return found, None
 
     def abandon(self) -> None:
         """Wait and forget: another error is on its way."""
         with suppress(Exception):
             self._stack.close()
+
+
+def fetch(driver: Any, sql: str, parameters: list[Any]) -> Sequence[Any]:
+    """Run a prepared query whose rows come in binary form."""
+    try:
+        with driver.cursor(binary=True) as cursor:
+            cursor.execute(sql, parameters, prepare=True)
+            return cast("Sequence[Any]", cursor.fetchall())
+    except psycopg.Error as error:
+        raise _wrapped(error, driver) from None
+
+
+def _wrapped(error: psycopg.Error, driver: Any) -> Exception:
+    """Return the error as SQLAlchemy would have raised it, without parameters."""
+    wrapped: Exception = DBAPIError.instance(
+        None, None, error, psycopg.Error, connection_invalidated=driver.closed
+    )
+    return wrapped
 
 
 def driver_of(connection: Connection) -> Any:

@@ -15,7 +15,7 @@ whole index from its start for every batch.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, Dialect, Engine
@@ -24,7 +24,12 @@ from sqlalchemy_sealed.jobs.arrays import array_maker
 from sqlalchemy_sealed.jobs.batch import Batch, make_batch
 from sqlalchemy_sealed.jobs.lease import LEASE_SECONDS, Lease
 from sqlalchemy_sealed.jobs.move import Move
-from sqlalchemy_sealed.jobs.pipeline import PipelinedWrite, Statement, driver_of
+from sqlalchemy_sealed.jobs.pipeline import (
+    PipelinedWrite,
+    Statement,
+    driver_of,
+    fetch,
+)
 from sqlalchemy_sealed.jobs.portable import PortableRows
 from sqlalchemy_sealed.jobs.rowkey import RowKey, key_to_text
 from sqlalchemy_sealed.jobs.slot import Form, Slot
@@ -97,9 +102,7 @@ class PsycopgRows(PortableRows):
         columns = ", ".join([*self._keys, *tokens, *plain, *self._tenants])
         sql = f"SELECT {columns} FROM {self._table}{where} ORDER BY {keys} LIMIT %s"  # noqa: S608 - quoted names only
         parameters = [*(after or ()), *(upto or ()), limit]
-        with driver_of(connection).cursor(binary=True) as cursor:
-            cursor.execute(sql, parameters, prepare=True)
-            return cast("Sequence[Any]", cursor.fetchall())
+        return fetch(driver_of(connection), sql, parameters)
 
     # -- writing -----------------------------------------------------------------
 

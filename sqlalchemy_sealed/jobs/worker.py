@@ -147,6 +147,7 @@ class Worker:
         except LeaseLostError:
             # Paused, or another worker has it: the row of the run tells.
             self.tally.forget()
+            self.run.ranges.release(self.owner)
             return
         except Exception as error:  # noqa: BLE001 - told apart there, and raised again
             self._failed(error)

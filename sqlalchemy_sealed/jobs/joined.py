@@ -1,0 +1,169 @@
+"""The statements that write one batch to MariaDB or MySQL through a temporary table."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Dialect
+from sqlalchemy.schema import CreateColumn
+
+from sqlalchemy_sealed.jobs.batch import Batch
+from sqlalchemy_sealed.jobs.move import Move
+from sqlalchemy_sealed.jobs.slot import Form
+
+__all__ = ["JoinStatements", "longest_value"]
+
+
+class JoinStatements:
+    """The statements of one batch, whose values are all envelopes or terms."""
+
+    def __init__(self, move: Move, dialect: Dialect, batch: Batch) -> None:
+        self.move = move
+        self._dialect = dialect
+        quote = dialect.identifier_preparer
+        self._table = quote.format_table(move.table)
+        self._names = [quote.quote(s.name) for s in move.slots]
+        self._key_names = [quote.quote(c.name) for c in move.key]
+        self._first, self._last = (_literal(batch.changed[n][0]) for n in (0, -1))
+        self._temporary = ""
+        #: Make the temporary table and fill it.
+        self.fill = self._fill(batch)
+
+    def _fill(self, batch: Batch) -> list[str]:
+        width = max(64, 1 << (longest_value(batch) - 1).bit_length())
+        end, width_of_key = self.move.end, len(self._key_names)
+        columns = [f"k{n}" for n in range(len(self._key_names))]
+        columns += [f"o{n}" for n in range(len(self._names))]
+        columns += [f"n{n}" for n in self.move.written]
+        head = ", ".join(
+            [*self._key_columns()]
+            + [f"{name} VARBINARY({width})" for name in columns[width_of_key:]]
+            + [f"PRIMARY KEY ({', '.join(columns[:width_of_key])})"]
+        )
+        # A session keeps its temporary tables: another layout is another table.
+        name = "sealed_batch_" + hashlib.sha256(head.encode()).hexdigest()[:12]
+        new = zip(*batch.new, strict=True)
+        rows = ",".join(
+            f"({','.join(map(_literal, (*row[:end], *after)))})"
+            for row, after in zip(batch.changed, new, strict=True)
+        )
+        self._temporary = name
+        return [
+            f"CREATE TEMPORARY TABLE IF NOT EXISTS {name} ({head}) ENGINE=MEMORY",
+            f"DELETE FROM {name}",  # noqa: S608 - a name of our own
+            f"INSERT INTO {name} VALUES {rows}",  # noqa: S608 - literals in hex
+        ]
+
+    def _key_columns(self) -> list[str]:
+        found = []
+        for n, column in enumerate(self.move.key):
+            copy: Any = sa.Column(f"k{n}", column.type, nullable=False)
+            found.append(str(CreateColumn(copy).compile(dialect=self._dialect)))
+        return found
+
+    def lock(self) -> str:
+        """Return the statement that locks what is unchanged and free, and counts it."""
+        return (
+            f"SELECT count(*) FROM {self._joined()} AND {self._old()} "  # noqa: S608 - quoted names only
+            f"WHERE {self._range()} FOR UPDATE SKIP LOCKED"
+        )
+
+    def locked_keys(self) -> str:
+        """Return the statement that locks row by row, and names what it has."""
+        keys = ", ".join(f"v.k{n}" for n in range(len(self._key_names)))
+        return (
+            f"SELECT {keys} FROM {self._reversed()} AND {self._old()} "  # noqa: S608 - quoted names only
+            f"ORDER BY {keys} FOR UPDATE SKIP LOCKED"
+        )
+
+    def update(self) -> str:
+        """Return the statement that writes by compare-and-swap, and never waits."""
+        assignments = ", ".join(
+            f"t.{self._names[n]} = v.n{n}" for n in self.move.written
+        )
+        return (
+            "SET STATEMENT innodb_lock_wait_timeout = 0 FOR "  # noqa: S608 - quoted names only
+            f"UPDATE {self._joined()} AND {self._old()} SET {assignments} "
+            f"WHERE {self._range()}"
+        )
+
+    def update_locked(self) -> str:
+        """Return the statement that writes row by row."""
+        assignments = ", ".join(
+            f"t.{self._names[n]} = v.n{n}" for n in self.move.written
+        )
+        # They are locked: there is nothing to wait for.
+        return f"UPDATE {self._reversed()} AND {self._old()} SET {assignments}"  # noqa: S608 - quoted names only
+
+    def remove_but(self, keys: Sequence[Any]) -> str:
+        """Return the statement that leaves only some keys in the temporary table."""
+        names = ", ".join(f"k{n}" for n in range(len(self._key_names)))
+        kept = ", ".join(f"({', '.join(map(_literal, key))})" for key in keys)
+        return f"DELETE FROM {self._temporary} WHERE ({names}) NOT IN ({kept})"  # noqa: S608 - literals in hex
+
+    def same(self) -> str:
+        """Return the statement that counts what reads back as it was written."""
+        new = " AND ".join(
+            f"CAST(t.{self._names[n]} AS BINARY) <=> v.n{n}" for n in self.move.written
+        )
+        return (
+            f"SELECT count(*) FROM {self._joined()} AND {new} "  # noqa: S608 - quoted names only
+            f"WHERE {self._range()}"
+        )
+
+    def _joined(self) -> str:
+        return (
+            f"{self._table} AS t STRAIGHT_JOIN {self._temporary} AS v ON {self._keys()}"
+        )
+
+    def _reversed(self) -> str:
+        return (
+            f"{self._temporary} AS v STRAIGHT_JOIN {self._table} AS t ON {self._keys()}"
+        )
+
+    def _keys(self) -> str:
+        pairs = enumerate(self._key_names)
+        return " AND ".join(f"t.{name} = v.k{n}" for n, name in pairs)
+
+    def _old(self) -> str:
+        parts = []
+        for n, (slot, name) in enumerate(
+            zip(self.move.slots, self._names, strict=True)
+        ):
+            # Byte by byte: a character column would compare by its collation.
+            binary = slot.form is not Form.BYTES
+            column = f"CAST(t.{name} AS BINARY)" if binary else f"t.{name}"
+            parts.append(f"{column} <=> v.o{n}")
+        return " AND ".join(parts)
+
+    def _range(self) -> str:
+        return f"t.{self._key_names[0]} BETWEEN {self._first} AND {self._last}"
+
+
+def longest_value(batch: Batch) -> int:
+    """Return the length of the longest value of a batch."""
+    return (
+        max(
+            len(value)
+            for values in (*batch.new, *zip(*batch.changed, strict=True))
+            for value in values
+            if isinstance(value, bytes | str)
+        )
+        if batch.changed
+        else 0
+    )
+
+
+def _literal(value: Any) -> str:
+    if value is None:
+        return "NULL"
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, bytes | bytearray):
+        return f"X'{value.hex()}'"
+    if isinstance(value, str):
+        return f"_utf8mb4 X'{value.encode().hex()}'"
+    return f"'{value}'"  # a date, a datetime or a UUID has no quotes
