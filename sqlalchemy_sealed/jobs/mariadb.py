@@ -17,8 +17,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, and_, update
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.sql import operators
 
 from sqlalchemy_sealed.envelope import SENTINEL, TEXT_PREFIX
 from sqlalchemy_sealed.indextype import IndexTermType
@@ -36,6 +37,8 @@ __all__ = ["MariadbRows"]
 
 #: A value that is longer goes the portable way, row by row.
 _LONGEST: Final = 4096
+#: A value that is longer is not sent twice in one statement.
+_LARGE: Final = 1 << 18
 _SENTINEL_BYTE: Final = bytes((SENTINEL,))
 _KEYS: Final = (sa.Integer, sa.String, sa.LargeBinary, sa.Uuid, sa.Date, sa.DateTime)
 
@@ -73,6 +76,30 @@ class MariadbRows(PortableRows):
             for value in values
             if value is not None
         )
+
+    def write(self, connection: Connection, batch: Batch, parameters: list[Any]) -> int:
+        """Write by compare-and-swap and read back; return how many rows were written.
+
+        A statement with the old and the new value of a large one would not fit into
+        the server's ``max_allowed_packet``: such rows are locked, and compared here.
+        """
+        if longest_value(batch) <= _LARGE:
+            return super().write(connection, batch, parameters)
+        new = zip(*self.encoded(batch), strict=True)
+        written = 0
+        for row, values in zip(batch.changed, new, strict=True):
+            same = and_(*map(operators.eq, self.keys, row[: self.width]))
+            held = self.page(None, None).where(same).with_for_update(skip_locked=True)
+            found = connection.execute(held).first()
+            end = self.move.end
+            if found is None or tuple(found[:end]) != tuple(row[:end]):
+                continue
+            names = [self.values[n].name for n in self.move.written]
+            changed = dict(zip(names, values, strict=True))
+            connection.execute(update(self.table).where(same).values(changed))
+            written += 1
+        self.check(written, self.confirmed(connection, batch))
+        return written
 
     def submit_in_thread(self, work: Any, *arguments: Any) -> Future[Any]:
         """Run what waits for the server while this thread goes on."""

@@ -80,24 +80,24 @@ class PipelinedWrite(Write):
     def submit(self, writer: Connection) -> Pending:
         """Send the statement without waiting for its result."""
         steps.reached(steps.Step.BEGUN)
-        return _Sent(self, driver_of(writer))
+        return _Sent(self, writer)
 
 
 class _Sent(Pending):
     """A statement whose result nobody has asked for yet."""
 
-    def __init__(self, write: PipelinedWrite, driver: Any) -> None:
+    def __init__(self, write: PipelinedWrite, writer: Connection) -> None:
         self._write = write
-        self._driver = driver
+        self._writer = writer
+        self._driver = driver_of(writer)
         self._stack = ExitStack()
         self._send(write.statement)
 
     def _send(self, statement: Statement) -> None:
         driver, stack = self._driver, self._stack
         try:
-            stack.callback(setattr, driver, "autocommit", driver.autocommit)
+            stack.callback(self._leave_transaction, driver.autocommit)
             driver.autocommit = True
-            stack.callback(self._leave_transaction)
             self._cursor = stack.enter_context(driver.cursor())
             register(self._cursor)
             stack.enter_context(driver.pipeline())
@@ -110,15 +110,21 @@ class _Sent(Pending):
             driver.execute("COMMIT")
         except psycopg.Error as error:
             self.abandon()
-            raise _wrapped(error, self._driver) from None
+            raise _wrapped(error, self._writer) from None
         except BaseException:
             self.abandon()
             raise
 
-    def _leave_transaction(self) -> None:
-        # After an error the server has skipped the COMMIT.
-        if self._driver.info.transaction_status != TransactionStatus.IDLE:
-            self._driver.rollback()
+    def _leave_transaction(self, autocommit: bool) -> None:
+        driver = self._driver
+        try:
+            # After an error the server has skipped the COMMIT.
+            if driver.info.transaction_status != TransactionStatus.IDLE:
+                driver.rollback()
+            driver.autocommit = autocommit
+        except psycopg.Error:
+            # The error that brought us here is the one to tell.
+            driver.close()
 
     def result(self) -> Counts:
         """Wait for the commit.
@@ -151,7 +157,7 @@ class _Sent(Pending):
         except psycopg.Error as error:
             waited = error.sqlstate in _WAITED and self._write.instead is not None
             if error.sqlstate != _DIVISION_BY_ZERO and not waited:
-                raise _wrapped(error, self._driver) from None
+                raise _wrapped(error, self._writer) from None
             return None, error.sqlstate
         return found, None
 
@@ -161,20 +167,23 @@ class _Sent(Pending):
             self._stack.close()
 
 
-def fetch(driver: Any, sql: str, parameters: list[Any]) -> Sequence[Any]:
+def fetch(connection: Connection, sql: str, parameters: list[Any]) -> Sequence[Any]:
     """Run a prepared query whose rows come in binary form."""
     try:
-        with driver.cursor(binary=True) as cursor:
+        with driver_of(connection).cursor(binary=True) as cursor:
             cursor.execute(sql, parameters, prepare=True)
             return cast("Sequence[Any]", cursor.fetchall())
     except psycopg.Error as error:
-        raise _wrapped(error, driver) from None
+        raise _wrapped(error, connection) from None
 
 
-def _wrapped(error: psycopg.Error, driver: Any) -> Exception:
+def _wrapped(error: psycopg.Error, connection: Connection) -> Exception:
     """Return the error as SQLAlchemy would have raised it, without parameters."""
+    gone = driver_of(connection).closed
+    if gone:
+        connection.invalidate()
     wrapped: Exception = DBAPIError.instance(
-        None, None, error, psycopg.Error, connection_invalidated=driver.closed
+        None, None, error, psycopg.Error, connection_invalidated=gone
     )
     return wrapped
 

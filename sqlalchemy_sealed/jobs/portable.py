@@ -143,7 +143,7 @@ class PortableRows:
         names = [f"k{n}" for n in range(self.width)]
         names += [f"o{n}" for n in range(len(self.values))]
         names += [f"n{n}" for n in self.move.written]
-        new = zip(*self._encoded(batch), strict=True)
+        new = zip(*self.encoded(batch), strict=True)
         rows = (
             (*row[:end], *after) for row, after in zip(batch.changed, new, strict=True)
         )
@@ -152,7 +152,8 @@ class PortableRows:
         in_order = itemgetter(*map(names.index, self._order))
         return [in_order(row) for row in rows]
 
-    def _encoded(self, batch: Batch) -> list[list[Any]]:
+    def encoded(self, batch: Batch) -> list[list[Any]]:
+        """Return the new values as the driver takes them."""
         found = []
         for slot, values in zip(self.move.written, batch.new, strict=True):
             encode = self._encoders.get(slot)

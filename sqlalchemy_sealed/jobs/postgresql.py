@@ -24,12 +24,7 @@ from sqlalchemy_sealed.jobs.arrays import array_maker
 from sqlalchemy_sealed.jobs.batch import Batch, make_batch
 from sqlalchemy_sealed.jobs.lease import LEASE_SECONDS, Lease
 from sqlalchemy_sealed.jobs.move import Move
-from sqlalchemy_sealed.jobs.pipeline import (
-    PipelinedWrite,
-    Statement,
-    driver_of,
-    fetch,
-)
+from sqlalchemy_sealed.jobs.pipeline import PipelinedWrite, Statement, fetch
 from sqlalchemy_sealed.jobs.portable import PortableRows
 from sqlalchemy_sealed.jobs.rowkey import RowKey, key_to_text
 from sqlalchemy_sealed.jobs.slot import Form, Slot
@@ -102,7 +97,7 @@ class PsycopgRows(PortableRows):
         columns = ", ".join([*self._keys, *tokens, *plain, *self._tenants])
         sql = f"SELECT {columns} FROM {self._table}{where} ORDER BY {keys} LIMIT %s"  # noqa: S608 - quoted names only
         parameters = [*(after or ()), *(upto or ()), limit]
-        return fetch(driver_of(connection), sql, parameters)
+        return fetch(connection, sql, parameters)
 
     # -- writing -----------------------------------------------------------------
 

@@ -41,10 +41,10 @@ def schema_hash(engine: Engine, move: Move) -> str:
     found = {str(row[1]): list(map(str, row)) for row in _columns(engine, move)}
     missing = [name for name in names if name not in found]
     if missing:
+        what = f"no column {', '.join(missing)}" if found else "no such table"
         raise SchemaChangedError(
-            f"{move.name}: the database has no column {', '.join(missing)}"
-            + ("" if found else ", and no such table")
-            + ". Apply the migration that adds what the model declares, then run again"
+            f"{move.name}: the database has {what}. Apply the migration that adds "
+            "what the model declares, then run again"
         )
     described = json.dumps([found[name] for name in dict.fromkeys(names)])
     return hashlib.sha256(described.encode()).hexdigest()
