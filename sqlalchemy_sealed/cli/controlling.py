@@ -10,7 +10,7 @@ from typing import Any
 import click
 from sqlalchemy import Engine
 
-from sqlalchemy_sealed.cli.moving import start
+from sqlalchemy_sealed.cli.moving import retry_dead, start
 from sqlalchemy_sealed.cli.options import as_json, job_engine, load_target, url_option
 from sqlalchemy_sealed.cli.output import print_json, talk
 from sqlalchemy_sealed.cli.report import print_letters, print_runs
@@ -43,6 +43,7 @@ def reencrypt() -> None:
 
 
 reencrypt.add_command(start)
+reencrypt.add_command(retry_dead)
 
 _target = click.argument("target", metavar="[MODULE:NAME]", required=False)
 _table = click.option("--table", help="One table by name, instead of a target.")

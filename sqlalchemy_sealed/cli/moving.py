@@ -26,7 +26,7 @@ from sqlalchemy_sealed.jobs.pace import Pace
 from sqlalchemy_sealed.jobs.progress import Progress
 from sqlalchemy_sealed.jobs.reencryption import Reencryption
 
-__all__ = ["decrypt", "encrypt", "fill_index", "start"]
+__all__ = ["decrypt", "encrypt", "fill_index", "retry_dead", "start"]
 
 _KINDS: dict[str, Callable[..., Job]] = {
     "reencrypt": Reencryption,
@@ -88,6 +88,20 @@ def start(
 
     It may be killed at any moment; the same command goes on where it stopped.
     """
+    _call("reencrypt", target, url, keys, active, None, options)
+
+
+@click.command("retry-dead")
+@target_options
+@key_options
+@pace_options
+@job_options
+@as_json
+def retry_dead(
+    target: str, url: str, keys: Path | None, active: int | None, **options: Any
+) -> None:
+    """Try the values of the last run again that could not be moved, and no others."""
+    options["retry_dead"] = True
     _call("reencrypt", target, url, keys, active, None, options)
 
 

@@ -216,8 +216,8 @@ def test_an_open_run_shows_in_status(sealed, database, key_file):
     execute(database, "UPDATE people SET name = :v", v=b"not sealed")
     failed = sealed("reencrypt", *where, "--max-dead-letters", 5, "--batch-size", 10)
     assert failed[0] == 1
-    assert "could not be decrypted" in failed[2]
-    assert "a re-encryption is stopped" in sealed("status", *where)[2]
+    assert "could not be moved" in failed[2]
+    assert "a run (reencrypt) is stopped" in sealed("status", *where)[2]
 
 
 BAD = [
