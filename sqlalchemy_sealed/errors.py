@@ -12,6 +12,7 @@ which at that moment are plaintext. No message and no attribute holds a value or
     │   ├── DuplicateKeyError         the same version or root twice
     │   ├── ActiveKeyError            no active version, or two
     │   ├── KeyStateError             a state change that is not allowed
+    │   │   └── KeyInUseError           values are still sealed under the key
     │   ├── UnsupportedTypeError      an SQL type without a canonical encoding
     │   └── DeclarationError          options of a column that cannot work together
     ├── EncodingError               a Python value the column cannot hold
@@ -34,6 +35,7 @@ which at that moment are plaintext. No message and no attribute holds a value or
         ├── RunConflictError          a different run is open on this table
         ├── RunEndedError             the run was cancelled, stopped or superseded
         ├── RunInterruptedError       this worker was asked to stop; run again
+        ├── TargetChangedError        another key became active meanwhile
         ├── LeaseLostError            another worker has taken over the range
         ├── TooManyDeadLettersError   more undecryptable rows than allowed
         ├── MismatchError             plaintext and sealed column hold two values
@@ -59,6 +61,7 @@ __all__ = [
     "EncodingError",
     "FenceError",
     "KeyFormatError",
+    "KeyInUseError",
     "KeyNotReadableError",
     "KeyPermissionError",
     "KeyPermissionWarning",
@@ -81,6 +84,7 @@ __all__ = [
     "SealedError",
     "SecretHandlingError",
     "SeparatedValueError",
+    "TargetChangedError",
     "TooManyDeadLettersError",
     "UnknownKeyError",
     "UnsupportedTypeError",
@@ -119,6 +123,10 @@ class ActiveKeyError(ConfigurationError):
 
 class KeyStateError(ConfigurationError):
     """A change of a key's state that the life cycle does not allow."""
+
+
+class KeyInUseError(KeyStateError):
+    """A key that is to be destroyed while values are still sealed under it."""
 
 
 class UnsupportedTypeError(ConfigurationError):
@@ -215,6 +223,10 @@ class MismatchError(ReencryptionError):
 
 class PreflightError(ReencryptionError):
     """The table cannot be moved safely; nothing was begun."""
+
+
+class TargetChangedError(ReencryptionError):
+    """Another key became active in this process; the job begins a new run by itself."""
 
 
 class SchemaChangedError(ReencryptionError):

@@ -13,7 +13,7 @@ from sqlalchemy_sealed.errors import ConfigurationError
 from sqlalchemy_sealed.keys.key import IndexKey, RootKey
 from sqlalchemy_sealed.keys.keyring import Keyring
 
-__all__ = ["add_key", "create_file", "environment_text", "set_active"]
+__all__ = ["add_key", "create_file", "environment_text", "remove_key", "set_active"]
 
 _COMMENT = (
     "Root keys of sealed columns. Whoever reads this file reads the columns:\n"
@@ -82,6 +82,19 @@ def set_active(path: Path, version: int) -> None:
     for number in [name for name, state in states.items() if state == "active"]:
         del states[number]
     states.pop(str(version), None)
+    _replace(path, tomlkit.dumps(document))
+
+
+def remove_key(path: Path, version: int) -> None:
+    """Take a version out of a key file or directory, for ever."""
+    if path.is_dir():
+        (path / f"enc_key_v{version}").unlink()
+        return
+    document = tomlkit.parse(path.read_text())
+    start = f"sealed_root_v{version}_"
+    kept = [str(text) for text in document["keys"] if not str(text).startswith(start)]
+    document["keys"] = _array(kept)
+    document.get("states", {}).pop(str(version), None)
     _replace(path, tomlkit.dumps(document))
 
 

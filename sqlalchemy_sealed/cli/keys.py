@@ -10,6 +10,7 @@ from sqlalchemy_sealed.cli.keyfile import (
     add_key,
     create_file,
     environment_text,
+    remove_key,
     set_active,
 )
 from sqlalchemy_sealed.cli.options import (
@@ -17,8 +18,11 @@ from sqlalchemy_sealed.cli.options import (
     job_engine,
     key_options,
     load_keyring,
+    load_target,
+    target_options,
 )
 from sqlalchemy_sealed.cli.output import print_json, print_table, talk
+from sqlalchemy_sealed.destruction import check_unused
 from sqlalchemy_sealed.errors import KeyStateError
 from sqlalchemy_sealed.jobs.fence import check_fences
 from sqlalchemy_sealed.keys.keyring import Keyring
@@ -144,6 +148,43 @@ def rotate(
         click.echo(environment_text(keyring))
     else:
         click.echo(f"active={keyring.active.version} newest={newest.version}")
+
+
+@keys.command()
+@click.argument("version", type=click.IntRange(min=1))
+@target_options
+@click.option(
+    "--keys",
+    "path",
+    type=click.Path(path_type=Path, exists=True),
+    required=True,
+    help="Key file or directory of secrets.",
+)
+@click.option(
+    "--active",
+    type=click.IntRange(min=1),
+    help="Active version, for a directory that does not name it.",
+)
+@click.confirmation_option(
+    prompt="The key is removed for ever; backups that need it cannot be read. Go on?"
+)
+def destroy(
+    version: int, target: str, url: str, path: Path, active: int | None
+) -> None:
+    """Remove a key version, if no value of the target is sealed under it.
+
+    The target names every table with sealed columns. Other databases and backups are
+    not looked at.
+    """
+    keyring = load_keyring(path, active)
+    key = next((one for one in keyring if one.version == version), None)
+    if key is None or key is keyring.active:
+        what = "is not there" if key is None else "is active"
+        raise KeyStateError(f"key version {version} {what}; nothing was removed")
+    with job_engine(url, None) as engine:
+        seen = check_unused(engine, load_target(target), key)
+    remove_key(path, version)
+    talk(f"removed key version {version}; {seen:,} values were counted, none under it")
 
 
 def _check_fences(url: str | None, keyring: Keyring) -> None:

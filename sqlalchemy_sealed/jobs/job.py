@@ -7,13 +7,14 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from copy import copy
 from dataclasses import dataclass
+from functools import partial
 from threading import Event
 from typing import Any, Final, Self
 
 from sqlalchemy import Engine
 
 from sqlalchemy_sealed.engine import bind_keyring
-from sqlalchemy_sealed.errors import ConfigurationError
+from sqlalchemy_sealed.errors import ConfigurationError, TargetChangedError
 from sqlalchemy_sealed.jobs.fence import FenceKind
 from sqlalchemy_sealed.jobs.move import Move
 from sqlalchemy_sealed.jobs.mover import Mover, Options
@@ -156,6 +157,20 @@ class Job(ABC):
         connect: Connect | None,
         workers: int,
     ) -> Report:
+        while True:
+            try:
+                return self._once(mover, executor, connect, workers)
+            except TargetChangedError:
+                # A rotation meanwhile: what was moved so far is moved once more.
+                mover = self.mover(mover.move.name)
+
+    def _once(
+        self,
+        mover: Mover,
+        executor: Executor | None,
+        connect: Connect | None,
+        workers: int,
+    ) -> Report:
         resumed = mover.open()
         ranges = None
         if executor is not None and connect is not None:
@@ -181,9 +196,20 @@ class Job(ABC):
     def movers(self) -> list[Mover]:
         """Return one mover per table."""
         return [
-            Mover(self._engine, move, sealed, self._options, self._report, self._stop)
+            Mover(
+                self._engine,
+                move,
+                sealed,
+                self._options,
+                self._report,
+                self._stop,
+                partial(self._target_of, move.name),
+            )
             for sealed, move in self.moves()
         ]
+
+    def _target_of(self, table: str) -> bytes:
+        return next(move.target for _, move in self.moves() if move.name == table)
 
     def mover(self, table: str) -> Mover:
         """Return the mover of one table."""

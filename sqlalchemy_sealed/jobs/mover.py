@@ -9,7 +9,7 @@ from typing import Final
 
 from sqlalchemy import Engine
 
-from sqlalchemy_sealed.errors import RunInterruptedError
+from sqlalchemy_sealed.errors import RunInterruptedError, TargetChangedError
 from sqlalchemy_sealed.jobs import steps
 from sqlalchemy_sealed.jobs.ending import Ending
 from sqlalchemy_sealed.jobs.fence import FenceKind
@@ -65,9 +65,11 @@ class Mover:
         options: Options,
         report: Callable[[Progress], None],
         stop: Event,
+        target_now: Callable[[], bytes],
     ) -> None:
         self.engine = engine
         self.move = move
+        self._target_now = target_now
         self._range_size = options.range_size
         self.rows = rows_of(engine, move, options.pace.polite)
         self.run = Run(engine, move.identity)
@@ -141,6 +143,7 @@ class Mover:
                     f"{self.move.name}: stopped between two passes, as asked. The "
                     "same command goes on where it stopped"
                 )
+            self.check_target()
             wait = self._ending.step(self.run.row())
             self.worker.pacer.sleep(min(wait, _LOOK_AGAIN))
 
@@ -149,7 +152,21 @@ class Mover:
         with self.engine.connect() as connection:
             return plan_ranges(connection, self.rows, self._range_size)
 
+    def check_target(self) -> None:
+        """Refuse to go on after a rotation in this process.
+
+        Raises:
+            TargetChangedError: values would be moved to a key that the run does not
+                look for.
+
+        """
+        if self._target_now() != self.move.target:
+            raise TargetChangedError(
+                f"{self.move.name}: another key became active; a new run moves to it"
+            )
+
     def _check(self, row: RunRow) -> None:
+        self.check_target()
         check_schema(self.engine, self.move, row.schema_hash)
         if self._vacuum is not None:
             self._vacuum.if_due(row)

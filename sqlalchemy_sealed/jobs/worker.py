@@ -22,6 +22,7 @@ from sqlalchemy_sealed.errors import (
     LeaseLostError,
     ReencryptionError,
     RunInterruptedError,
+    TargetChangedError,
     TooManyDeadLettersError,
 )
 from sqlalchemy_sealed.jobs import steps
@@ -144,6 +145,9 @@ class Worker:
             self.check(row)
             self.tally.begin(row)
             done = self.move(lease)
+        except TargetChangedError:
+            self.run.ranges.release(self.owner)
+            raise
         except LeaseLostError:
             # Paused, or another worker has it: the row of the run tells.
             self.tally.forget()

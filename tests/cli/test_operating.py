@@ -281,3 +281,22 @@ def test_options_that_cannot_be_meant_are_one_line(
 ):
     code, _, err = sealed("reencrypt", *where(rotated, key_file), *options)
     assert (code, said in err) == (1, True)
+
+
+def test_a_key_is_destroyed_only_when_nothing_is_left_under_it(
+    sealed, rotated, key_file
+):
+    destroy = ["keys", "destroy", 1, "job.application:Person", "--url", rotated]
+    destroy += ["--keys", key_file, "--yes"]
+    before = key_file.read_text()
+    code, _, err = sealed(*destroy)
+    assert (code, f"people.name ({ROWS:,})" in err) == (1, True)
+    assert key_file.read_text() == before
+    assert sealed("reencrypt", *where(rotated, key_file), "--full-speed")[0] == 0
+    destroy[2] = 2
+    assert "is active" in sealed(*destroy)[2]
+    destroy[2] = 1
+    code, _, err = sealed(*destroy)
+    assert (code, "none under it" in err) == (0, True)
+    assert [key.version for key in Keyring.from_file(key_file)] == [2]
+    assert sealed("verify", *where(rotated, key_file))[0] == 0

@@ -8,11 +8,14 @@ import time
 import pytest
 from job.shop import Base as ShopBase
 from job.shop import Customer
+from job.application import Person
 from job.test_reencryption import names, people, raw, small
 from sqlalchemy import Engine, text
 
 from sqlalchemy_sealed import Encryption, Key, Keyring, bind_keyring
+from sqlalchemy_sealed.destruction import check_unused
 from sqlalchemy_sealed.errors import (
+    KeyInUseError,
     ReencryptionError,
     RunConflictError,
     RunEndedError,
@@ -214,3 +217,48 @@ def test_a_zombie_that_wakes_up_goes_on_with_other_ranges(people, keyring, monke
     [report] = job.run()
     assert (report.status, report.counts.moved) == ("caught-up", 99)
     assert names(people)[7] == "name 7"
+
+
+def test_a_rotation_in_this_process_begins_a_new_run(people, keyring, monkeypatch):
+    """F13: what was moved to the former key is moved once more."""
+    keyring.rotate()
+    at(Step.FINISHED, monkeypatch, keyring.rotate)
+    [report] = small(people).run()
+    assert report.status == "caught-up"
+    assert {b[8:24] for b in raw(people).values() if b} == {keyring.active.kid}
+    with people.connect() as connection:
+        found = connection.scalars(text("SELECT status FROM sealed_runs")).all()
+    assert sorted(found) == ["caught-up", "superseded"]
+
+
+def test_a_key_with_values_is_not_destroyed(people, keyring):
+    """P7."""
+    old = keyring.active
+    keyring.rotate()
+    with pytest.raises(KeyInUseError, match=r"people\.name \(99\)"):
+        check_unused(people, Person, old)
+    [mover] = small(people).movers()
+    mover.open()
+    with people.begin() as connection:
+        connection.execute(text("DELETE FROM people WHERE name IS NOT NULL"))
+    with pytest.raises(KeyInUseError, match="a run is open"):
+        check_unused(people, Person, old)
+    small(people).run()
+    assert check_unused(people, Person, old) == 0
+
+
+def test_leases_follow_the_clock_of_the_database(people, keyring, monkeypatch):
+    """F11: a host whose clock is a day off takes nothing away, and keeps nothing."""
+    keyring.rotate()
+    [mover] = small(people).movers()
+    mover.open()
+    first = mover.run.ranges.claim(0, "elsewhere/1/a")
+    for jump in (-86_400.0, 86_400.0):
+        real = time.time
+        monkeypatch.setattr(time, "time", lambda real=real, jump=jump: real() + jump)
+        taken = mover.run.ranges.claim(0, "elsewhere/1/b")
+        assert taken is None or taken.range_id != first.range_id
+        monkeypatch.undo()
+    with people.begin() as connection:
+        connection.execute(text("UPDATE sealed_ranges SET lease_until = 1"))
+    assert mover.run.ranges.claim(0, "elsewhere/1/c").range_id == first.range_id
