@@ -33,6 +33,7 @@ from sqlalchemy_sealed.jobs.encryption import Encryption
 from sqlalchemy_sealed.jobs.fence import FenceKind
 from sqlalchemy_sealed.jobs.indexfill import IndexFill
 from sqlalchemy_sealed.jobs.pace import Pace
+from sqlalchemy_sealed.jobs.progress import Progress
 from sqlalchemy_sealed.jobs.reencryption import Reencryption
 from sqlalchemy_sealed.jobs.window import Window
 from sqlalchemy_sealed.keys.key import IndexKey, Key
@@ -66,6 +67,7 @@ __all__ = [
     "Normalizer",
     "Pace",
     "Padme",
+    "Progress",
     "QueryError",
     "Reencryption",
     "ReencryptionError",

@@ -9,7 +9,7 @@ has no ``__context__``, which could hold the value.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Final, cast
 
 from sqlalchemy_sealed.cipher import FieldCipher, Stored
@@ -20,24 +20,21 @@ from sqlalchemy_sealed.scope import BLOCKS, is_ciphertext_only
 from sqlalchemy_sealed.suites import NONCE_LENGTH, SALT_LENGTH
 from sqlalchemy_sealed.unreadable import Ciphertext
 
-__all__ = ["opener", "resealer", "row_resealer", "sealer"]
+__all__ = ["opener", "resealer", "sealer"]
 
-_SALT_END: Final = HEADER_LENGTH + SALT_LENGTH
-_NONCE_END: Final = _SALT_END + NONCE_LENGTH
+SALT_END: Final = HEADER_LENGTH + SALT_LENGTH
+NONCE_END: Final = SALT_END + NONCE_LENGTH
 # Made once: building slices anew would cost a tenth of the decryption.
-_PREFIX: Final = slice(0, _SALT_END)
-_NONCE: Final = slice(_SALT_END, _NONCE_END)
-_BODY: Final = slice(_NONCE_END, None)
+PREFIX: Final = slice(0, SALT_END)
+NONCE: Final = slice(SALT_END, NONCE_END)
+BODY: Final = slice(NONCE_END, None)
 _ALL_BUT_ONE: Final = slice(0, -1)
-_SHORTEST: Final = HEADER_LENGTH + BODY_MINIMUM[SuiteId.XAES_256_GCM]
-_MARK: Final = 0x80
+SHORTEST: Final = HEADER_LENGTH + BODY_MINIMUM[SuiteId.XAES_256_GCM]
+MARK: Final = 0x80
 #: ISO 7816-4 tails of the default 16-byte blocks, by length modulo 16.
 _TAILS: Final = tuple(b"\x80".ljust(16 - n, b"\0") for n in range(16))
 
 _Function = Callable[[Any], Any]
-RowResealer = Callable[
-    [Sequence[Any], int, Callable[[Any], Any]], tuple[list[Any], list[Any]]
-]
 
 
 def opener(cipher: FieldCipher) -> _Function:
@@ -81,7 +78,7 @@ def _null_safe(
 
 def _padded_opener(cipher: FieldCipher) -> _Function:
     ready, decode, strict = cipher.ready, cipher.field.codec.decode, cipher.open
-    prefix, nonce, body, all_but_one = _PREFIX, _NONCE, _BODY, _ALL_BUT_ONE
+    prefix, nonce, body, all_but_one = PREFIX, NONCE, BODY, _ALL_BUT_ONE
     blocks = BLOCKS
 
     def open_padded(value: Any) -> Any:
@@ -90,7 +87,7 @@ def _padded_opener(cipher: FieldCipher) -> _Function:
         try:
             decrypt, header = ready[value[prefix]]
             marked = decrypt(value[nonce], value[body], header).rstrip(b"\0")
-            if marked[-1] == _MARK:
+            if marked[-1] == MARK:
                 return decode(marked[all_but_one])
         except Exception:  # noqa: BLE001, S110 - the strict call explains it
             pass
@@ -101,7 +98,7 @@ def _padded_opener(cipher: FieldCipher) -> _Function:
 
 def _plain_opener(cipher: FieldCipher) -> _Function:
     ready, decode, strict = cipher.ready, cipher.field.codec.decode, cipher.open
-    prefix, nonce, body, blocks = _PREFIX, _NONCE, _BODY, BLOCKS
+    prefix, nonce, body, blocks = PREFIX, NONCE, BODY, BLOCKS
 
     def open_plain(value: Any) -> Any:
         if value is None or blocks[0]:
@@ -179,78 +176,24 @@ def resealer(cipher: FieldCipher) -> Callable[[Any], Stored | None]:
     return _fast_resealer(cipher)
 
 
-def row_resealer(cipher: FieldCipher) -> RowResealer | None:
-    """Return a function that seals a column of many rows anew, if there is a fast one.
-
-    ``f(rows, at, strict)`` returns the rows whose value was sealed anew, and their new
-    values; what is current is left out. ``strict(row)`` is called for what surprises it
-    and returns a new value or ``None``. It is :func:`resealer` with its body inside the
-    loop: a call per value would cost a tenth of the time.
-    """
-    if cipher.field.text or cipher.field.suite is not SuiteId.XAES_256_GCM:
-        return None
-    ready, slot = cipher.ready, cipher.slot
-    padding = cipher.field.padding
-    salted, nonce_part, body_part = _PREFIX, _NONCE, _BODY
-    blocks, shortest, mark = isinstance(padding, Blocks), _SHORTEST, _MARK
-
-    def reseal_rows(
-        rows: Sequence[Any], at: int, strict: Callable[[Any], Any]
-    ) -> tuple[list[Any], list[Any]]:
-        changed: list[Any] = []
-        new: list[Any] = []
-        keep_row, keep_new = changed.append, new.append
-        prefix, active, encrypt, nonce_of, check = slot[0]
-        for row in rows:
-            try:
-                stored = row[at]
-                decrypt, header = ready[stored[salted]]
-                if header is active and len(stored) >= shortest:
-                    continue
-                plain = decrypt(stored[nonce_part], stored[body_part], header)
-                if padding is not None:
-                    marked = plain.rstrip(b"\0")
-                    # What the default padding made is kept as it is.
-                    whole = blocks and len(plain) == (len(marked) + 15) & ~15
-                    if not whole or marked[-1] != mark:
-                        plain = padding.pad(unpad(plain))
-                nonce = nonce_of()
-                body = encrypt(nonce, plain, active)
-                if check(nonce, body, active) == plain:
-                    keep_row(row)
-                    keep_new(prefix + nonce + body)
-                    continue
-            except Exception:  # noqa: BLE001, S110 - the strict call explains it
-                pass
-            sealed = strict(row)
-            if sealed is not None:
-                keep_row(row)
-                keep_new(sealed)
-            # It has drawn nonces, or there is another key.
-            prefix, active, encrypt, nonce_of, check = slot[0]
-        return changed, new
-
-    return reseal_rows
-
-
 def _fast_resealer(cipher: FieldCipher) -> Callable[[Any], Stored | None]:
     ready, slot, strict = cipher.ready, cipher.slot, cipher.reseal
     padding = cipher.field.padding
-    salted, nonce_part, body_part = _PREFIX, _NONCE, _BODY
+    salted, nonce_part, body_part = PREFIX, NONCE, BODY
     blocks = isinstance(padding, Blocks)
 
     def reseal(stored: Any) -> Stored | None:
         try:
             prefix, active, encrypt, nonce_of, check = slot[0]
             decrypt, header = ready[stored[salted]]
-            if header is active and len(stored) >= _SHORTEST:
+            if header is active and len(stored) >= SHORTEST:
                 return None
             plain = decrypt(stored[nonce_part], stored[body_part], header)
             if padding is not None:
                 marked = plain.rstrip(b"\0")
                 # What the default padding made is kept as it is.
                 whole = blocks and len(plain) == (len(marked) + 15) & ~15
-                if not whole or marked[-1] != _MARK:
+                if not whole or marked[-1] != MARK:
                     plain = padding.pad(unpad(plain))
             nonce = nonce_of()
             body = encrypt(nonce, plain, active)

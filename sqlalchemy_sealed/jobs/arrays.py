@@ -10,56 +10,78 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from struct import Struct
-from typing import Any, ClassVar, Final
+from typing import Any, Final, cast
 
 from psycopg import pq
-from psycopg.abc import AdaptContext
-from psycopg.adapt import Dumper
+from psycopg.abc import AdaptContext, DumperKey
+from psycopg.adapt import Dumper, PyFormat
 
-__all__ = ["array_maker", "register"]
+__all__ = ["WireArray", "array_maker", "register"]
 
-_HEADER: Final = Struct(">iiIii").pack
+_HEADER: Final = Struct(">iiIii")
 _LENGTH: Final = Struct(">i").pack
 _INTEGER: Final = Struct(">iq").pack
 _NULL: Final = _LENGTH(-1)
+_BIGINT, _BYTES, _TEXT = (20, 1016), (17, 1001), (25, 1009)
 
 
-class _Array(bytes):
-    """An array, ready to be sent."""
+class WireArray(bytes):
+    """An array of one dimension as it is sent, with the type the server knows it by."""
 
-    item_oid: ClassVar[int]
-    array_oid: ClassVar[int]
+    oid: int
 
     @classmethod
-    def of(cls, items: bytes, count: int, nulls: bool = False) -> _Array:
-        """Put the header of a one-dimensional array before its items."""
-        return cls(_HEADER(1, nulls, cls.item_oid, count, 1) + items)
+    def of(cls, oid: int, data: bytes) -> WireArray:
+        """Name the type of an array."""
+        array = cls(data)
+        array.oid = oid
+        return array
+
+    @property
+    def item_count(self) -> int:
+        """How many items it has."""
+        count: int = _HEADER.unpack_from(self)[3]
+        return count
+
+    @property
+    def items(self) -> memoryview:
+        """The items, each after its length."""
+        return memoryview(self)[_HEADER.size :]
+
+    def common_length(self) -> int | None:
+        """Return the length of every item, or ``None`` if they have several."""
+        dimensions, _, _, count, _ = _HEADER.unpack_from(self)
+        prefix = self[_HEADER.size : _HEADER.size + 4]
+        step = 4 + int.from_bytes(prefix, "big", signed=True)
+        if dimensions != 1 or step < 4 or len(self) != _HEADER.size + count * step:  # noqa: PLR2004 - NULL
+            return None
+        # If the second length is that of the first item, it is one, and so on.
+        for n, byte in enumerate(prefix, _HEADER.size):
+            if self[n::step] != bytes((byte,)) * count:
+                return None
+        return step - 4
 
 
-class _BytesArray(_Array):
-    item_oid, array_oid = 17, 1001
+def _array(
+    kind: tuple[int, int], items: bytes, count: int, nulls: bool = False
+) -> WireArray:
+    item, array = kind
+    return WireArray.of(array, _HEADER.pack(1, nulls, item, count, 1) + items)
 
 
-class _TextArray(_Array):
-    item_oid, array_oid = 25, 1009
+def _bytes_array(values: Sequence[Any]) -> WireArray:
+    return _array(_BYTES, *_with_lengths(values))
 
 
-class _BigintArray(_Array):
-    item_oid, array_oid = 20, 1016
-
-
-def _bytes_array(values: Sequence[Any]) -> _Array:
-    return _BytesArray.of(*_with_lengths(values))
-
-
-def _text_array(values: Sequence[Any]) -> _Array:
+def _text_array(values: Sequence[Any]) -> WireArray:
     encoded = [None if value is None else value.encode() for value in values]
-    return _TextArray.of(*_with_lengths(encoded))
+    return _array(_TEXT, *_with_lengths(encoded))
 
 
-def _bigint_array(values: Sequence[Any]) -> _Array:
+def _bigint_array(values: Sequence[Any]) -> WireArray:
     # A key column has no NULL.
-    return _BigintArray.of(b"".join([_INTEGER(8, n) for n in values]), len(values))
+    items = b"".join([_INTEGER(8, n) for n in values])
+    return _array(_BIGINT, items, len(values))
 
 
 def _with_lengths(values: Sequence[bytes | None]) -> tuple[bytes, int, bool]:
@@ -74,7 +96,7 @@ def _with_lengths(values: Sequence[bytes | None]) -> tuple[bytes, int, bool]:
     return items, len(values), nulls
 
 
-_MAKERS: Final[dict[str, Callable[[Sequence[Any]], _Array]]] = {
+_MAKERS: Final[dict[str, Callable[[Sequence[Any]], WireArray]]] = {
     "bytea": _bytes_array,
     "text": _text_array,
     "bigint": _bigint_array,
@@ -94,25 +116,24 @@ def array_maker(kind: str, encoding: str) -> Callable[[Sequence[Any]], Any]:
 
 def register(context: AdaptContext) -> None:
     """Let a connection send the arrays of this module."""
-    for dumper in _DUMPERS:
-        context.adapters.register_dumper(dumper.kind, dumper)
+    context.adapters.register_dumper(WireArray, _Dumper)
 
 
-class _ArrayDumper(Dumper):
-    kind: ClassVar[type[_Array]]
+class _Dumper(Dumper):
     format = pq.Format.BINARY
 
-    def dump(self, obj: _Array) -> bytes:
+    def get_key(self, obj: WireArray, format: PyFormat) -> DumperKey:  # noqa: A002 - psycopg's name
+        """Return what tells the dumpers of two types apart."""
+        del format
+        return (self.cls, cast("type", obj.oid))
+
+    def upgrade(self, obj: WireArray, format: PyFormat) -> _Dumper:  # noqa: A002 - psycopg's name
+        """Return the dumper of the type of an array."""
+        del format
+        dumper = _Dumper(self.cls)
+        dumper.oid = obj.oid
+        return dumper
+
+    def dump(self, obj: WireArray) -> bytes:
         """Return the array: it is in the form already."""
         return obj
-
-
-def _dumper(array: type[_Array]) -> type[_ArrayDumper]:
-    return type(
-        f"{array.__name__}Dumper",
-        (_ArrayDumper,),
-        {"kind": array, "oid": array.array_oid},
-    )
-
-
-_DUMPERS: Final = [_dumper(array) for array in (_BytesArray, _TextArray, _BigintArray)]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,11 +14,20 @@ from sqlalchemy_sealed.errors import (
     MismatchError,
     SealedError,
 )
+from sqlalchemy_sealed.fastcolumn import Parts, parts_of
 from sqlalchemy_sealed.jobs.move import Change, Move, Row
 from sqlalchemy_sealed.jobs.progress import Counts
 from sqlalchemy_sealed.jobs.rowkey import RowKey
 
-__all__ = ["Batch", "DeadLetter", "change_row", "dead_letter", "make_batch"]
+__all__ = [
+    "Batch",
+    "DeadLetter",
+    "Page",
+    "change_row",
+    "dead_letter",
+    "ends_of",
+    "make_batch",
+]
 
 #: What makes a value a dead letter: it is left alone, listed, and the run goes on.
 _DEAD = (DecryptionError, EncodingError, MismatchError)
@@ -32,6 +42,28 @@ class DeadLetter:
     error: str
     kid: str | None
     version: int | None
+
+
+class Page(Sequence[Row]):
+    """Rows of a key and one value that need not be taken apart to be moved.
+
+    Attributes:
+        ends: keys of the first and of the last row.
+
+    """
+
+    ends: tuple[RowKey, RowKey]
+
+    @abstractmethod
+    def parts(self) -> Iterable[Parts]:
+        """Return the parts of every value."""
+
+
+def ends_of(rows: Sequence[Row], width: int) -> tuple[RowKey, RowKey]:
+    """Return the keys of the first and of the last row."""
+    if isinstance(rows, Page):
+        return rows.ends
+    return tuple(rows[0][:width]), tuple(rows[-1][:width])
 
 
 @dataclass(slots=True)
@@ -51,7 +83,7 @@ class Batch:
 
     scanned: int
     last: RowKey | None
-    changed: list[Row] = field(default_factory=list)
+    changed: Sequence[Row] = ()
     new: list[list[Any]] = field(default_factory=list)
     dead: list[DeadLetter] = field(default_factory=list)
     current: int = 0
@@ -73,14 +105,12 @@ class Batch:
 def make_batch(rows: Sequence[Row], move: Move) -> Batch:
     """Compute the new values of a batch; no transaction is open meanwhile."""
     width = len(move.key)
-    batch = Batch(len(rows), tuple(rows[-1][:width]) if rows else None)
-    batch.new = [[] for _ in move.written]
+    batch = Batch(len(rows), ends_of(rows, width)[1] if rows else None)
     alone = move.changes[0].alone() if len(move.changes) == 1 else None
     if alone is not None and move.slots[0].is_written:
         _change_one(batch, rows, width, move.changes[0], alone)
     else:
-        for row in rows:
-            _change_row(batch, row, width, move)
+        _change_rows(batch, rows, width, move)
     return batch
 
 
@@ -92,7 +122,8 @@ def _change_one(
     function: Callable[[Any], Any],
 ) -> None:
     # The common case, without any object per row but the new value.
-    def strict(row: Row) -> Any:
+    def strict(n: int) -> Any:
+        row = rows[n]
         old = row[width]
         if old is None:
             batch.nulls += 1
@@ -103,30 +134,35 @@ def _change_one(
             batch.dead.append(dead_letter(tuple(row[:width]), change.name, old, error))
             return None
 
-    many = change.rows() or _one_by_one
-    batch.changed, new = many(rows, width, strict)
+    many = change.column()
+    if many is None:
+        new = [strict(n) for n in range(len(rows))]
+    elif isinstance(rows, Page):
+        new = many(rows.parts(), strict)
+    else:
+        new = many(parts_of(row[width] for row in rows), strict)
+    batch.changed = rows
+    if None in new:
+        pairs = zip(rows, new, strict=True)
+        batch.changed = [row for row, value in pairs if value is not None]
+        new = [value for value in new if value is not None]
     batch.new = [new]
-    batch.current = len(rows) - len(batch.changed) - len(batch.dead)
+    batch.current = len(rows) - len(new) - len(batch.dead)
 
 
-def _one_by_one(
-    rows: Sequence[Row], at: int, strict: Callable[[Row], Any]
-) -> tuple[list[Row], list[Any]]:
-    del at
-    pairs = [(row, new) for row in rows if (new := strict(row)) is not None]
-    return [row for row, _ in pairs], [new for _, new in pairs]
-
-
-def _change_row(batch: Batch, row: Row, width: int, move: Move) -> None:
-    new, dead, changed = change_row(row, move)
-    batch.nulls += sum(row[width + n] is None for n in move.written)
-    batch.dead += dead
-    if changed:
-        batch.changed.append(row)
-        for values, slot in zip(batch.new, move.written, strict=True):
-            values.append(new[slot])
-    elif not dead:
-        batch.current += 1
+def _change_rows(batch: Batch, rows: Sequence[Row], width: int, move: Move) -> None:
+    batch.new = [[] for _ in move.written]
+    batch.changed = written = []
+    for row in rows:
+        new, dead, changed = change_row(row, move)
+        batch.nulls += sum(row[width + n] is None for n in move.written)
+        batch.dead += dead
+        if changed:
+            written.append(row)
+            for values, slot in zip(batch.new, move.written, strict=True):
+                values.append(new[slot])
+        elif not dead:
+            batch.current += 1
 
 
 def change_row(row: Row, move: Move) -> tuple[list[Any], list[DeadLetter], bool]:

@@ -8,7 +8,6 @@ from concurrent.futures import Executor
 from copy import copy
 from dataclasses import dataclass
 from functools import partial
-from threading import Event
 from typing import Any, Final, Self
 
 from sqlalchemy import Engine
@@ -25,6 +24,7 @@ from sqlalchemy_sealed.jobs.progress import Counts, Progress
 from sqlalchemy_sealed.jobs.retry import retry_dead
 from sqlalchemy_sealed.jobs.rows import refuse_translation
 from sqlalchemy_sealed.jobs.status import RunStatus
+from sqlalchemy_sealed.jobs.stop import Stop
 from sqlalchemy_sealed.keys.keyring import Keyring
 from sqlalchemy_sealed.targets import SealedTable
 
@@ -98,7 +98,7 @@ class Job(ABC):
         self._target = target
         self._options = Options(paced, range_size, max_dead_letters, fence, settle)
         self._report = on_progress or _silent
-        self._stop = Event()
+        self._stop = Stop()
 
     @abstractmethod
     def moves(self) -> list[tuple[SealedTable, Move]]:
@@ -108,7 +108,7 @@ class Job(ABC):
         """Return the same job on another engine, where a task of it runs."""
         other = copy(self)
         other._engine = _job_engine(engine)  # noqa: SLF001 - of this class
-        other._stop = Event()  # noqa: SLF001
+        other._stop = Stop()  # noqa: SLF001
         other._report = _silent  # noqa: SLF001
         return other
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from sqlalchemy import Connection, Engine, func, select, text
+from sqlalchemy import Connection, Engine, func, literal, select, text
 from sqlalchemy.sql.selectable import Select
 
 from sqlalchemy_sealed.errors import ConfigurationError
@@ -53,20 +53,22 @@ class Leftovers:
     def exist(self) -> bool:
         """Tell whether a row is left."""
         with self._engine.connect() as connection:
-            return connection.execute(self._found(1)).first() is not None
+            one = self._found(1).with_only_columns(literal(1))
+            return connection.execute(one).first() is not None
 
     def count(self) -> int:
         """Return how many rows are left."""
-        rows = self._found().subquery()
+        rows = self._found().with_only_columns(*self._rows.keys).subquery()
         with self._engine.connect() as connection:
             return connection.scalar(select(func.count()).select_from(rows)) or 0
 
     def next(self, limit: int = 1000) -> list[RowKey]:
         """Return the keys of the first of them."""
-        found = self._found(limit).order_by(*self._rows.keys)
+        keys = self._rows.keys
+        found = self._found(limit).with_only_columns(*keys).order_by(*keys)
         with self._engine.connect() as connection:
             rows = connection.execute(found).all()
-        return [tuple(row[: self._rows.width]) for row in rows]
+        return [tuple(row) for row in rows]
 
     def except_dead(self, dead: DeadLetters) -> int:
         """Return how many rows were found that could be moved, or are not listed.

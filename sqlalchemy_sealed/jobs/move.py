@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 from sqlalchemy import Column, ColumnElement, Table
 
 from sqlalchemy_sealed.errors import ConfigurationError
-from sqlalchemy_sealed.fast import RowResealer
+from sqlalchemy_sealed.fastcolumn import ColumnResealer
 from sqlalchemy_sealed.jobs.identity import Kind, RunIdentity
 from sqlalchemy_sealed.jobs.slot import Form, Slot
 
@@ -57,8 +57,8 @@ class Change(ABC):
         """Return ``f(token)`` for new value or ``None``, if nothing else is needed."""
         return None
 
-    def rows(self) -> RowResealer | None:
-        """Return a function for many rows, if there is a fast one."""
+    def column(self) -> ColumnResealer | None:
+        """Return a function for many values, if there is a fast one."""
         return None
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from threading import Event
 from typing import Final
 
 from sqlalchemy import Engine
@@ -23,6 +22,7 @@ from sqlalchemy_sealed.jobs.rows import rows_of
 from sqlalchemy_sealed.jobs.run import Run, RunRow
 from sqlalchemy_sealed.jobs.schema import check_schema, schema_hash
 from sqlalchemy_sealed.jobs.signals import signals_of
+from sqlalchemy_sealed.jobs.stop import Stop
 from sqlalchemy_sealed.jobs.tables import create_tables
 from sqlalchemy_sealed.jobs.tally import Tally
 from sqlalchemy_sealed.jobs.vacuum import Vacuum
@@ -64,7 +64,7 @@ class Mover:
         sealed: SealedTable,
         options: Options,
         report: Callable[[Progress], None],
-        stop: Event,
+        stop: Stop,
         target_now: Callable[[], bytes],
     ) -> None:
         self.engine = engine

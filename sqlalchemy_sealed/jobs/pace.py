@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from threading import Event
 from typing import Final
 
 from sqlalchemy_sealed.errors import ConfigurationError
+from sqlalchemy_sealed.jobs.stop import Stop
 from sqlalchemy_sealed.jobs.window import Window
 
 __all__ = ["Pace", "Pacer", "Signal"]
@@ -89,7 +89,7 @@ class Pacer:
 
     pace: Pace
     signals: Sequence[Signal]
-    stop: Event
+    stop: Stop
     workers: Callable[[], int] = lambda: 1
     #: Rows of the next batch.
     rows: int = 0

@@ -36,6 +36,7 @@ class RangeTask:
         job: what to do; it holds no engine when it arrives.
         table: whose run.
         connect: makes the engine.
+        run_id: the run; a task that comes late must not begin another one.
         serial: makes every task another one: some clusters do not run equal tasks
             twice (Dask with ``pure=True``).
 
@@ -44,6 +45,7 @@ class RangeTask:
     job: Job
     table: str
     connect: Connect
+    run_id: str = ""
     serial: int = 0
 
     def __call__(self) -> bool:
@@ -51,7 +53,7 @@ class RangeTask:
         engine = self.connect()
         try:
             mover = self.job.copy_for(engine).mover(self.table)
-            mover.open()
+            mover.run.id = self.run_id
             return mover.worker.one()
         finally:
             engine.dispose()
@@ -70,8 +72,11 @@ def through(
 
     """
     serials = itertools.count()
+    task = replace(task, run_id=mover.run.id)
 
     def ranges() -> RunRow:
+        if not mover.run.row().status.open:
+            return mover.worker.work()
         pending = {_submit(executor, task, serials) for _ in range(workers)}
         try:
             while pending:

@@ -15,35 +15,24 @@ whole index from its start for every batch.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
-import sqlalchemy as sa
-from sqlalchemy import Connection, Dialect, Engine
+from sqlalchemy import Connection, Engine
 
 from sqlalchemy_sealed.jobs.arrays import array_maker
-from sqlalchemy_sealed.jobs.batch import Batch, make_batch
+from sqlalchemy_sealed.jobs.batch import Batch, ends_of, make_batch
 from sqlalchemy_sealed.jobs.lease import LEASE_SECONDS, Lease
 from sqlalchemy_sealed.jobs.move import Move
-from sqlalchemy_sealed.jobs.pipeline import PipelinedWrite, Statement, fetch
+from sqlalchemy_sealed.jobs.page import ArrayPage, page_sql
+from sqlalchemy_sealed.jobs.pgtypes import fits, key_type, slot_type
+from sqlalchemy_sealed.jobs.pipeline import PipelinedWrite, Statement, query
 from sqlalchemy_sealed.jobs.portable import PortableRows
 from sqlalchemy_sealed.jobs.rowkey import RowKey, key_to_text
-from sqlalchemy_sealed.jobs.slot import Form, Slot
+from sqlalchemy_sealed.jobs.slot import Form
 from sqlalchemy_sealed.jobs.tables import clock, ranges, runs
 from sqlalchemy_sealed.jobs.write import Recorder, Write
 
 __all__ = ["PsycopgRows", "fits"]
-
-
-def fits(move: Move) -> bool:
-    """Tell whether the columns of a move have a binary form of their own here."""
-    simple = (sa.String, sa.LargeBinary, sa.Integer)
-    for slot in move.slots:
-        if slot.form is Form.PLAIN:
-            kind = slot.column.type
-            wanted: Any = sa.String if slot.is_written else simple
-            if not isinstance(kind, wanted) or isinstance(kind, sa.Enum):
-                return False
-    return True
 
 
 class PsycopgRows(PortableRows):
@@ -60,14 +49,19 @@ class PsycopgRows(PortableRows):
         self._keys = [quote.quote(c.name) for c in move.key]
         self._names = [quote.quote(s.name) for s in move.slots]
         self._tenants = [quote.quote(name) for name in move.tenants]
-        self._key_types = [_key_type(c.type, dialect) for c in move.key]
-        self._types = [_slot_type(slot) for slot in move.slots]
+        self._key_types = [key_type(c.type, dialect) for c in move.key]
+        self._types = [slot_type(slot) for slot in move.slots]
         self._new_types = [self._types[n] for n in move.written]
         kinds = (*self._key_types, *self._types, *self._new_types)
         self._makers = [array_maker(kind, encoding) for kind in kinds]
         now = str(clock(dialect))
         self._fast_sql = self._statement_sql(now, self._fast_update())
         self._polite_sql = self._statement_sql(now, self._polite_update())
+        [change, *others] = move.changes
+        one = len(move.slots) == 1 and not others and not move.tenants
+        self._by_page = (
+            one and change.alone() is not None and change.column() is not None
+        )
         #: Batches that are still written politely after one had to wait.
         self._wary = 0
 
@@ -81,7 +75,7 @@ class PsycopgRows(PortableRows):
         limit: int,
     ) -> Sequence[Any]:
         """Read the next rows, bytes in binary form."""
-        keys = ", ".join(self._keys)
+        keys = ", ".join(f"t.{key}" for key in self._keys)
         marks = ", ".join(f"%s::{kind}" for kind in self._key_types)
         conditions = []
         if after is not None:
@@ -89,15 +83,28 @@ class PsycopgRows(PortableRows):
         if upto is not None:
             conditions.append(f"({keys}) <= ({marks})")
         where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+        parameters = [*(after or ()), *(upto or ()), limit]
+        if self._by_page:
+            sql = page_sql(self._table, self._keys, self._names[0], where)
+            try:
+                return ArrayPage(query(connection, sql, parameters), self.width)
+            except LookupError:
+                self._by_page = False
+        sql = (
+            f"SELECT {self._selected()} FROM {self._table} AS t{where} "  # noqa: S608 - quoted names only
+            f"ORDER BY {keys} LIMIT %s"
+        )
+        found: Sequence[Any] = query(connection, sql, parameters).fetchall()
+        return found
+
+    def _selected(self) -> str:
         slots = zip(self.move.slots, self._names, strict=True)
         tokens = [
             f"{name}::text" if slot.form is Form.PLAIN else name for slot, name in slots
         ]
         plain = [self._names[n] for n in self.move.plain]
-        columns = ", ".join([*self._keys, *tokens, *plain, *self._tenants])
-        sql = f"SELECT {columns} FROM {self._table}{where} ORDER BY {keys} LIMIT %s"  # noqa: S608 - quoted names only
-        parameters = [*(after or ()), *(upto or ()), limit]
-        return fetch(connection, sql, parameters)
+        names = [*self._keys, *tokens, *plain, *self._tenants]
+        return ", ".join(f"t.{name}" for name in names)
 
     # -- writing -----------------------------------------------------------------
 
@@ -119,12 +126,17 @@ class PsycopgRows(PortableRows):
 
     def _batch_parameters(self, batch: Batch, lease: Lease) -> list[Any]:
         assert batch.last is not None  # noqa: S101 - it has rows
-        columns = [*zip(*batch.changed, strict=True)][: self.move.end]
-        arrays = [
-            maker(values)
-            for maker, values in zip(self._makers, (*columns, *batch.new), strict=True)
-        ]
-        first, last = (tuple(batch.changed[n][: self.width]) for n in (0, -1))
+        first, last = ends_of(batch.changed, self.width)
+        made = self._makers
+        arrays: list[Any] = []
+        columns: list[Any] = []
+        if isinstance(batch.changed, ArrayPage):
+            arrays = [*batch.changed.arrays]
+            made = made[len(arrays) :]
+        else:
+            columns = [*zip(*batch.changed, strict=True)][: self.move.end]
+        columns += batch.new
+        arrays += [maker(values) for maker, values in zip(made, columns, strict=True)]
         return [
             lease.range_id,
             lease.token,
@@ -144,8 +156,8 @@ class PsycopgRows(PortableRows):
             # The lease first: a worker that has lost it, or whose run was paused,
             # writes no row.
             f"WITH lease AS (SELECT b.id FROM {book} AS b "  # noqa: S608 - quoted names only
-            f"JOIN {run} AS j ON j.id = b.run_id "
-            "WHERE b.id = %s AND b.lease_token = %s AND j.status = 'running' "
+            "WHERE b.id = %s AND b.lease_token = %s AND "
+            f"(SELECT j.status FROM {run} AS j WHERE j.id = b.run_id) = 'running' "
             "FOR UPDATE OF b), "
             f"{update}, "
             "result AS (SELECT count(*) AS moved, "
@@ -155,15 +167,16 @@ class PsycopgRows(PortableRows):
             "scanned = r.scanned + %s, current = r.current + %s, "
             "nulls = r.nulls + %s, batches = r.batches + 1, "
             # SQL has no RAISE: dividing by zero undoes a batch that reads back wrong.
-            "moved = r.moved + result.moved / result.same, "
-            "conflicts = r.conflicts + %s - result.moved "
-            "FROM lease, result WHERE r.id = lease.id RETURNING result.moved"
+            "moved = r.moved + (SELECT moved / same FROM result), "
+            "conflicts = r.conflicts + %s - (SELECT moved FROM result) "
+            # Scalars and no joins here: fast batches are planned without nested loops.
+            "WHERE r.id = (SELECT id FROM lease) RETURNING (SELECT moved FROM result)"
         )
 
     def _fast_update(self) -> str:
         return (
             f"written AS (UPDATE {self._table} AS t SET {self._assignments()} "  # noqa: S608 - quoted names only
-            f"FROM lease, {self._arrays()} "
+            f"FROM {self._arrays()} "
             f"WHERE {self._conditions()} RETURNING {self._same()} AS same)"
         )
 
@@ -174,7 +187,7 @@ class PsycopgRows(PortableRows):
         pairs = zip(self._keys, range(self.width), strict=True)
         joined = " AND ".join(f"t.{name} = v.k{n}" for name, n in pairs)
         return (
-            f"v AS (SELECT {keys}, {new} FROM lease, "  # noqa: S608 - quoted names only
+            f"v AS (SELECT {keys}, {new} FROM "  # noqa: S608 - quoted names only
             f"{self._arrays()} JOIN {self._table} AS t ON {joined} "
             f"WHERE {self._conditions()} "
             f"ORDER BY {order} FOR NO KEY UPDATE OF t SKIP LOCKED), "
@@ -188,8 +201,10 @@ class PsycopgRows(PortableRows):
         names = [f"k{n}" for n in range(self.width)]
         names += [f"o{n}" for n in range(len(self._names))]
         names += [f"n{n}" for n in self.move.written]
-        arrays = ", ".join(f"%b::{kind}[]" for kind in kinds)
-        return f"unnest({arrays}) AS v({', '.join(names)})"
+        named = zip(kinds, names, strict=True)
+        # In the select list the arrays are read in step; in FROM, each is copied first.
+        arrays = ", ".join(f"unnest(%b::{kind}[]) AS {name}" for kind, name in named)
+        return f"(SELECT {arrays}) AS v"
 
     def _conditions(self) -> str:
         columns = ", ".join(f"t.{name}" for name in self._keys)
@@ -197,7 +212,8 @@ class PsycopgRows(PortableRows):
         keys = [f"t.{name} = v.k{n}" for n, name in enumerate(self._keys)]
         old = [self._unchanged(n) for n in range(len(self._names))]
         bounds = [f"({columns}) >= ({marks})", f"({columns}) <= ({marks})"]
-        return " AND ".join([*keys, *old, *bounds])
+        held = "(SELECT id FROM lease) IS NOT NULL"
+        return " AND ".join([*keys, *old, *bounds, held])
 
     def _unchanged(self, slot: int) -> str:
         form, column = self.move.slots[slot].form, f"t.{self._names[slot]}"
@@ -216,23 +232,3 @@ class PsycopgRows(PortableRows):
         return " AND ".join(
             f"t.{self._names[n]} IS NOT DISTINCT FROM v.n{n}" for n in self.move.written
         )
-
-
-def _slot_type(slot: Slot) -> str:
-    return "bytea" if slot.form is Form.BYTES else "text"
-
-
-def _key_type(kind: Any, dialect: Dialect) -> str:
-    """Return the type a key value is cast to: never a length, which would cut it."""
-    for base, name in _KEY_TYPES:
-        if isinstance(kind, base):
-            return name
-    return str(kind.compile(dialect=dialect))
-
-
-_KEY_TYPES: Final = (
-    (sa.CHAR, "bpchar"),
-    (sa.String, "text"),
-    (sa.Integer, "bigint"),
-    (sa.Numeric, "numeric"),
-)

@@ -1,22 +1,21 @@
 """Re-encrypting in SQLite: one UPDATE per batch, which calls back for every value.
 
 SQLite has one writer and no server: sending values to Python and back costs more than
-everything else together. So the batch is sealed inside its transaction, by a function
-that the UPDATE calls: the stated exception to the rule that no lock is held during
-cryptography. Keys are local, and batches are small.
+everything else together. So the batch is sealed inside its transaction, and a function
+that the UPDATE calls hands over the new values: the stated exception to the rule that
+no lock is held during cryptography. Keys are local, and batches are small.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, Engine, func
+from sqlalchemy import Connection, Engine, bindparam
 
-from sqlalchemy_sealed.errors import DecryptionError
 from sqlalchemy_sealed.jobs import steps
-from sqlalchemy_sealed.jobs.batch import Batch, change_row, dead_letter
+from sqlalchemy_sealed.jobs.batch import Batch, change_row, make_batch
 from sqlalchemy_sealed.jobs.lease import Lease
 from sqlalchemy_sealed.jobs.move import Move, Row
 from sqlalchemy_sealed.jobs.portable import PortableRows, beyond
@@ -34,8 +33,10 @@ class SqliteRows(PortableRows):
     def __init__(self, engine: Engine, move: Move) -> None:
         super().__init__(engine, move)
         alone = move.changes[0].alone() if len(move.changes) == 1 else None
-        self.reseal = alone
-        self.update_sql = self._update_sql(simple=alone is not None)
+        #: Whether one column is all there is: no call per value is needed then.
+        self.simple = alone is not None and len(move.slots) == 1
+        self.update_sql = self._update_sql()
+        self._texts: dict[tuple[str, bool], tuple[str, list[str]]] = {}
 
     def read(
         self,
@@ -45,33 +46,34 @@ class SqliteRows(PortableRows):
         limit: int,
     ) -> Sequence[Any]:
         """Find out where the next batch ends, and how much is in it: one item."""
+        last = self._next(connection, after, upto, limit)
+        found: list[Any] = []
+        if last is not None:
+            key_to_text(last)  # a key that cannot be followed is refused here
+            found = [(*last, after)]
+        connection.rollback()
+        return found
+
+    def _next(
+        self,
+        connection: Connection,
+        after: RowKey | None,
+        upto: RowKey | None,
+        limit: int,
+    ) -> RowKey | None:
         keys = self.page(after, upto).with_only_columns(*self.keys)
         last = connection.execute(keys.offset(limit - 1).limit(1)).first()
         if last is None:
             down = keys.order_by(None).order_by(*(key.desc() for key in self.keys))
             last = connection.execute(down.limit(1)).first()
-        found: list[Any] = []
-        if last is not None:
-            found = [self._measured(connection, after, tuple(last))]
-        connection.rollback()
-        return found
-
-    def _measured(
-        self, connection: Connection, after: RowKey | None, last: RowKey
-    ) -> tuple[Any, ...]:
-        key_to_text(last)  # a key that cannot be followed is refused here
-        present = [func.count(value) for value in self.values]
-        page = self.page(after, last).order_by(None)
-        counted = page.with_only_columns(func.count(), *present)
-        rows, *of_each = connection.execute(counted).one()
-        return (*last, after, rows, sum(rows - n for n in of_each))
+        return None if last is None else tuple(last)
 
     def prepare(self, rows: Sequence[Any], lease: Lease, record: Recorder) -> Write:
         """Make a batch ready: everything happens when it is submitted."""
         del lease
         return _InPlace(self, rows, record)
 
-    def _update_sql(self, simple: bool) -> str:
+    def _update_sql(self) -> str:
         quote = self.dialect.identifier_preparer
         assert self.move.left is not None  # noqa: S101 - of this kind
         left = self.move.left(self.values).compile(dialect=self.dialect)
@@ -79,8 +81,10 @@ class SqliteRows(PortableRows):
         names = [quote.quote(s.name) for s in self.move.slots]
         tenants = [quote.quote(name) for name in self.move.tenants]
         row = ", ".join([*keys, *names, *tenants])
-        if simple:
-            assignments = f"{names[0]} = {_FUNCTION}({row})"
+        if self.simple:
+            # What has no new value stays.
+            new = f"{_FUNCTION}({', '.join(keys)})"
+            assignments = f"{names[0]} = ifnull({new}, {names[0]})"
         else:
             assignments = ", ".join(
                 f"{name} = {_FUNCTION}({n}, {row})" for n, name in enumerate(names)
@@ -90,12 +94,32 @@ class SqliteRows(PortableRows):
 
     def bounds(self, after: RowKey | None, last: RowKey) -> tuple[str, list[Any]]:
         """Return the condition for the rows of a batch, with its parameters."""
-        condition = ~beyond(self.keys, last)
+        return self._text("bounds", after, last)
+
+    def stored(self, after: RowKey | None, last: RowKey) -> tuple[str, list[Any]]:
+        """Return the query for the rows of a batch, with its parameters."""
+        return self._text("stored", after, last)
+
+    def _text(
+        self, what: str, after: RowKey | None, last: RowKey
+    ) -> tuple[str, list[Any]]:
+        # Compiled once: a batch takes less time than building its expressions.
+        named = {f"last_{n}": value for n, value in enumerate(last)}
         if after is not None:
-            condition = condition & beyond(self.keys, after)
-        compiled = condition.compile(dialect=self.dialect)
-        names = compiled.positiontup or []
-        return str(compiled), [compiled.params[name] for name in names]
+            named |= {f"after_{n}": value for n, value in enumerate(after)}
+        kind = (what, after is None)
+        if kind not in self._texts:
+            marks: list[Any] = [bindparam(name) for name in named]
+            upto = tuple(marks[: self.width])
+            condition = ~beyond(self.keys, upto)
+            if after is not None:
+                condition &= beyond(self.keys, tuple(marks[self.width :]))
+            page = self.page(None, None).where(condition)
+            expression: Any = page if what == "stored" else condition
+            compiled = expression.compile(dialect=self.dialect)
+            self._texts[kind] = str(compiled), compiled.positiontup or []
+        text, names = self._texts[kind]
+        return text, [named[name] for name in names]
 
 
 class _InPlace(Write):
@@ -112,8 +136,8 @@ class _InPlace(Write):
         if found:
             [row] = found
             self._after = row[width]
-            self.batch = Batch(row[width + 1], tuple(row[:width]), nulls=row[width + 2])
-        #: By key, the new values of the slots, or the only one.
+            self.batch = Batch(0, tuple(row[:width]))
+        #: By key, the new values of the slots.
         self._new: dict[Any, Any] = {}
         self._error: BaseException | None = None
         self._last: tuple[Any, list[Any]] = ((), [])
@@ -126,15 +150,13 @@ class _InPlace(Write):
             VerificationError: the rows do not hold what was written; nothing was.
 
         """
-        batch = self.batch
         with writer.begin():
             # The lock first: what is read is what is written.
             writer.exec_driver_sql("BEGIN IMMEDIATE")
             steps.reached(steps.Step.BEGUN)
             moved = self._update(writer)
+            batch = self.batch
             steps.reached(steps.Step.WRITTEN)
-            # The rows that were measured may have become fewer.
-            batch.current = max(0, batch.scanned - moved - len(batch.dead))
             # Nobody can have written between reading and writing.
             counts = replace(batch.counts(moved), conflicts=0)
             self._record(writer, batch, counts)
@@ -143,12 +165,16 @@ class _InPlace(Write):
         return Pending(counts)
 
     def _update(self, writer: Connection) -> int:
-        assert self.batch.last is not None  # noqa: S101 - it has rows
+        last = self.batch.last
+        assert last is not None  # noqa: S101 - it has rows
         rows = self._rows
         driver: Any = writer.connection.driver_connection
-        function = self._one if rows.reseal is not None else self._slot
+        found = driver.execute(*rows.stored(self._after, last)).fetchall()
+        function = self._prepared(found)
+        if function is None:
+            return 0
         driver.create_function(_FUNCTION, -1, function)
-        where, parameters = rows.bounds(self._after, self.batch.last)
+        where, parameters = rows.bounds(self._after, last)
         try:
             writer.exec_driver_sql(f"{rows.update_sql} AND {where}", tuple(parameters))
         except Exception:
@@ -158,48 +184,44 @@ class _InPlace(Write):
             driver.create_function(_FUNCTION, -1, None)
         if self._error is not None:
             raise self._error
-        return self._read_back(writer)
+        written = driver.execute(*rows.stored(self._after, last))
+        confirmed = self._confirmed(written)
+        rows.check(len(self._new), confirmed)
+        # A row may have several values that cannot be moved.
+        current = len(found) - len(self._new) - len(self.batch.dead)
+        self.batch.current = max(0, current)
+        return len(self._new)
 
-    def _read_back(self, writer: Connection) -> int:
-        rows, new = self._rows, self._new
-        if not new:
-            return 0
-        page = rows.page(self._after, self.batch.last).order_by(None)
-        compiled = page.compile(dialect=rows.dialect)
-        names = compiled.positiontup or []
-        parameters = [compiled.params[name] for name in names]
-        driver: Any = writer.connection.driver_connection
-        found = driver.execute(str(compiled), parameters)
+    def _prepared(self, found: list[Row]) -> Callable[..., Any] | None:
+        """Return what the UPDATE calls, if there is anything to write."""
+        rows, last = self._rows, self.batch.last
         width, end = rows.width, rows.move.end
-        if rows.reseal is not None and width == 1:
-            confirmed = sum(new.get(row[0]) == row[1] for row in found)
-        elif rows.reseal is not None:
-            confirmed = sum(new.get(row[:width]) == row[width] for row in found)
-        else:
-            confirmed = sum(
-                new.get(row[:width]) == list(row[width:end]) for row in found
-            )
-        rows.check(len(new), confirmed)
-        return len(new)
+        if not rows.simple:
+            nulls = sum(value is None for row in found for value in row[width:end])
+            self.batch = Batch(len(found), last, nulls=nulls)
+            return self._slot if found else None
+        self.batch = batch = make_batch(found, rows.move)
+        # The rows that were seen before may have become fewer.
+        batch.last = last
+        if not batch.changed:
+            return None
+        [new] = batch.new
+        if width == 1:
+            self._new = dict(zip([row[0] for row in batch.changed], new, strict=True))
+            return self._new.get
+        keys = [row[:width] for row in batch.changed]
+        self._new = new_by_key = dict(zip(keys, new, strict=True))
+        return lambda *key: new_by_key.get(key)
 
-    def _one(self, *row: Any) -> Any:
-        """Seal the only value of a row; called by the UPDATE."""
-        rows = self._rows
-        width = rows.width
-        old = row[width]
-        try:
-            new = rows.reseal(old)  # type: ignore[misc]
-        except DecryptionError as error:
-            name = rows.move.changes[0].name
-            self.batch.dead.append(dead_letter(row[:width], name, old, error))
-            return old
-        except BaseException as error:
-            self._error = error
-            raise
-        if new is None:
-            return old
-        self._new[row[0] if width == 1 else row[:width]] = new
-        return new
+    def _confirmed(self, written: Iterable[Row]) -> int:
+        """Count the rows that hold what they shall."""
+        rows, new = self._rows, self._new
+        width, end = rows.width, rows.move.end
+        if rows.simple and width == 1:
+            return sum([new.get(row[0]) == row[1] for row in written])
+        if rows.simple:
+            return sum(new.get(row[:width]) == row[width] for row in written)
+        return sum(new.get(row[:width]) == list(row[width:end]) for row in written)
 
     def _slot(self, slot: int, *row: Any) -> Any:
         """Seal one of several values of a row; called by the UPDATE."""

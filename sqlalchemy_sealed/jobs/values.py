@@ -10,7 +10,8 @@ from sqlalchemy import Column
 from sqlalchemy_sealed.cipher import FieldCipher, Stored, cipher_of
 from sqlalchemy_sealed.declared import after_opening, before_sealing
 from sqlalchemy_sealed.errors import DecryptionError, MissingTenantError
-from sqlalchemy_sealed.fast import RowResealer, opener, resealer, row_resealer
+from sqlalchemy_sealed.fast import opener, resealer
+from sqlalchemy_sealed.fastcolumn import ColumnResealer, column_resealer
 from sqlalchemy_sealed.jobs.move import Row
 from sqlalchemy_sealed.rowid import row_id_of
 from sqlalchemy_sealed.scope import Binding, current_tenant, tenant_id
@@ -53,8 +54,8 @@ class ColumnValues:
         self._tenant_at = tenant_at
         self.reseal: Callable[[Any], Stored | None] = self._refuse
         self.open: Callable[[Any], Any] = self._refuse
-        #: Seals many rows anew, where there is a fast way.
-        self.reseal_rows: RowResealer | None = None
+        #: Seals many values anew, where there is a fast way.
+        self.reseal_column: ColumnResealer | None = None
         inner, context = column.type.inner, self._field.context
         #: What types of the application do to a value before it is sealed, and after.
         self.before = before_sealing(inner, binding.dialect, context)
@@ -62,7 +63,7 @@ class ColumnValues:
         if not self.is_bound:
             cipher = cipher_of(binding, self._field)
             self.reseal, self.open = resealer(cipher), opener(cipher)
-            self.reseal_rows = row_resealer(cipher)
+            self.reseal_column = column_resealer(cipher)
 
     def active_header(self) -> bytes:
         """Return the 24 bytes every freshly sealed value starts with."""

@@ -26,7 +26,7 @@ from sqlalchemy_sealed.errors import (
     TooManyDeadLettersError,
 )
 from sqlalchemy_sealed.jobs import steps
-from sqlalchemy_sealed.jobs.batch import Batch
+from sqlalchemy_sealed.jobs.batch import Batch, ends_of
 from sqlalchemy_sealed.jobs.lease import Lease
 from sqlalchemy_sealed.jobs.owner import new_owner
 from sqlalchemy_sealed.jobs.pace import Pacer
@@ -108,7 +108,6 @@ class Worker:
         """
         row = self.run.row()
         if not row.status.open:
-            self._over(row)
             return False
         if not self._may_work(row):
             return True
@@ -280,7 +279,7 @@ class _RangeInHand:
             if not rows:
                 self._settle()
                 return True
-            last = tuple(rows[-1][:width])
+            last = ends_of(rows, width)[1]
             if last == cursor:
                 raise ReencryptionError(
                     f"{worker.rows.name}: the primary key does not advance; does "

@@ -177,7 +177,7 @@ def test_a_fence_is_recorded_without_a_secret(people, keyring):
     with people.connect() as connection:
         row = connection.execute(text("SELECT * FROM sealed_fences")).one()
     assert json.loads(row.kids) == [keyring.active.kid.hex()]
-    secret = keyring.active.to_text().split("_")[3]
+    secret = keyring.active.to_text().split("_", 3)[3][:43]
     assert secret not in repr(row)
 
 

@@ -14,12 +14,13 @@ from sqlalchemy_sealed import ConfigurationError, Pace, Window
 from sqlalchemy_sealed.errors import RunInterruptedError
 from sqlalchemy_sealed.jobs.pace import Pacer
 from sqlalchemy_sealed.jobs.signals import signals_of
+from sqlalchemy_sealed.jobs.stop import Stop
 
 __all__ = ["people"]
 
 
 def pacer(pace: Pace, signals=(), workers: int = 1) -> Pacer:
-    return Pacer(pace, signals, threading.Event(), lambda: workers)
+    return Pacer(pace, signals, Stop(), lambda: workers)
 
 
 def test_batches_follow_the_time_they_take():

@@ -348,3 +348,36 @@ def test_a_locked_row_is_skipped_on_mariadb_too(people, keyring):
     assert released.is_set()
     assert found.counts.conflicts >= 1
     assert {b[8:24] for b in raw(people).values() if b} == {active.kid}
+
+
+@POSTGRESQL
+def test_the_table_is_vacuumed_on_the_way(engine, keyring, monkeypatch):
+    """Without it, the table may grow to twice its size."""
+    from sqlalchemy_sealed.jobs import vacuum
+
+    monkeypatch.setattr(vacuum, "_FEWEST", 500)
+    table = Table(
+        "big",
+        MetaData(),
+        Column("id", Integer, primary_key=True),
+        Column("n", EncryptedType(String)),
+    )
+    table.create(engine)
+    with engine.begin() as connection:
+        connection.execute(text("ALTER TABLE big SET (autovacuum_enabled = off)"))
+        rows = [{"id": n, "n": f"{n}"} for n in range(5000)]
+        connection.execute(insert(table), rows)
+    sizes = []
+    for wanted in (False, True):
+        with engine.connect() as plain:
+            connection = plain.execution_options(isolation_level="AUTOCOMMIT")
+            connection.execute(text("VACUUM FULL big"))
+        keyring.rotate()
+        pace = Pace(rate=None, vacuum=wanted)
+        [report] = Reencryption(engine, table, range_size=500, pace=pace).run()
+        assert report.counts.moved == 5000
+        with engine.connect() as connection:
+            sizes.append(connection.scalar(text("SELECT pg_table_size('big')")))
+            runs = connection.scalars(text("SELECT vacuumed FROM sealed_runs")).all()
+    assert sizes[1] < 0.8 * sizes[0]
+    assert max(runs) >= 3000

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Engine, or_
 
 from sqlalchemy_sealed.envelope import to_text
-from sqlalchemy_sealed.fast import RowResealer
+from sqlalchemy_sealed.fastcolumn import ColumnResealer
 from sqlalchemy_sealed.jobs.identity import Kind
 from sqlalchemy_sealed.jobs.literal import starts_with
 from sqlalchemy_sealed.jobs.move import Change, Left, Move, Row, tenant_position
@@ -44,9 +44,9 @@ class Reseal(Change):
         """Return the function for values that do not need their row."""
         return None if self._values.is_bound else self._values.reseal
 
-    def rows(self) -> RowResealer | None:
-        """Return the function for many rows."""
-        return self._values.reseal_rows
+    def column(self) -> ColumnResealer | None:
+        """Return the function for many values."""
+        return self._values.reseal_column
 
 
 def reencrypt(engine: Engine, sealed: SealedTable) -> Move:
