@@ -1,35 +1,26 @@
-"""Re-encrypts a table in a process of its own and prints its peak memory in MiB.
+"""The peak resident memory of a process that re-encrypts and does nothing else.
 
-Run by ``reencrypt.py``, which lays the table out and hands the keys over in
-``SEALED_KEYS``. On Linux the peak is read from ``/proc``: what ``getrusage`` says there
-is at least the peak of the process that started this one.
+A process of its own, because the peak of this one is that of all the parts before.
 """
 
 from __future__ import annotations
 
-import re
-import resource
-import sys
-from pathlib import Path
+from crew import crew
+from measure import Line, Spread
+from people import People
 
-from people import Base
-from setting import sealed_engine
-from sqlalchemy import make_url
+__all__ = ["lines"]
 
-from sqlalchemy_sealed import Keyring, Reencryption
-
-_STATUS = Path("/proc/self/status")
+_SMALL = 100_000
 
 
-def _peak() -> float:
-    if _STATUS.exists():
-        found = re.search(r"VmHWM:\s*(\d+) kB", _STATUS.read_text())
-        assert found is not None
-        return int(found[1]) / (1 << 10)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
-
-
-engine = sealed_engine(make_url(sys.argv[1]), Keyring.from_env())
-(report,) = Reencryption(engine, Base).run()
-print(report.counts.moved, _peak())
+def lines(people: People) -> list[Line]:
+    """Return the peak for few and for all rows: the two should be the same."""
+    found = []
+    for rows in sorted({min(_SMALL, people.rows), people.rows}):
+        people.fresh(rows)
+        _, (outcome,) = crew(people, 1, rows)
+        title = f"PostgreSQL, {rows:,} rows: peak resident memory"
+        value = Spread.of([outcome.peak])
+        found.append(Line("reencrypt", title, value, "MiB", "<= 100"))
+    return found

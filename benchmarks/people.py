@@ -2,13 +2,14 @@
 
 ``source`` is filled and sealed once. Every measurement gets ``person``: a copy in key
 order, its primary key built after, vacuumed and analysed, with a checkpoint behind it.
-On SQLite it is a copy of the file.
+On SQLite it is a copy of the file, on MariaDB a copy whose pages were written out.
 """
 
 from __future__ import annotations
 
 import shutil
 import sqlite3
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,16 @@ from sqlalchemy_sealed.cipher import cipher_of
 from sqlalchemy_sealed.fast import sealer
 from sqlalchemy_sealed.scope import binding_of
 
-__all__ = ["Base", "People", "Person", "PostgresqlPeople", "SqlitePeople"]
+__all__ = [
+    "Base",
+    "MariadbPeople",
+    "People",
+    "Person",
+    "PostgresqlPeople",
+    "SqlitePeople",
+]
+
+_CHUNK = 10_000
 
 
 class Base(DeclarativeBase):
@@ -92,6 +102,44 @@ class PostgresqlPeople(People):
                 "ALTER TABLE person ALTER email SET NOT NULL, ADD PRIMARY KEY (id)",
                 "VACUUM (ANALYZE) person",
                 "CHECKPOINT",
+            ):
+                connection.execute(text(statement))
+        engine.dispose()
+
+
+class MariadbPeople(People):
+    """The table in InnoDB."""
+
+    def _fill(self) -> int:
+        engine = create_engine(self.url)
+        Base.metadata.create_all(engine)
+        with engine.begin() as connection:
+            connection.execute(text("ALTER TABLE person RENAME source"))
+        connection: Any = engine.raw_connection()
+        stored = self._stored()
+        with connection.cursor() as cursor:
+            while chunk := list(islice(stored, _CHUNK)):
+                cursor.executemany("INSERT INTO source VALUES (%s, %s)", chunk)
+            cursor.execute("SELECT max(length(email)) FROM source")
+            width: int = cursor.fetchone()[0]
+        connection.commit()
+        connection.close()
+        engine.dispose()
+        return width
+
+    def fresh(self, rows: int | None = None) -> None:
+        engine = create_engine(self.url, isolation_level="AUTOCOMMIT")
+        last = rows or self.rows
+        copied = f"SELECT * FROM source WHERE id <= {last} ORDER BY id"
+        with engine.connect() as connection:
+            for statement in (
+                "DROP TABLE IF EXISTS person",
+                "CREATE TABLE person LIKE source",
+                f"INSERT INTO person {copied}",
+                "ANALYZE TABLE person",
+                # Writes the dirty pages of the table, as a checkpoint would.
+                "FLUSH TABLES person FOR EXPORT",
+                "UNLOCK TABLES",
             ):
                 connection.execute(text(statement))
         engine.dispose()

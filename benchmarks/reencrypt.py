@@ -1,120 +1,142 @@
 """Re-encrypting a table: ``Reencryption(engine, Base).run()`` after a rotation.
 
-Everything the job does is in the time: planning the ranges, reading, opening, sealing,
-opening again, compare-and-swap, reading back, the cursor, the final count; one worker,
-batches of 1,000. Baselines: see ``baselines.py``. Every measurement starts from a fresh
-copy of the table in the same physical state, and the order alternates.
+Batches of 1,000 and no rate: ``Pace.full_speed()``. Baselines: see ``baselines.py`` and
+``loops.py``. Every measurement starts from a fresh copy of the table in the same
+physical state, and the order alternates.
 """
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
-from pathlib import Path
+from unittest.mock import patch
 
-from baselines import BATCH, orm_loop, postgresql_update, prepare_loop, sqlite_update
-from measure import Line, Spread, interleave, timed
-from people import Base, People, PostgresqlPeople, SqlitePeople
-from setting import Setting, sealed_engine, server_database, sqlite_database
+import memory
+from baselines import mariadb_update, postgresql_update, sqlite_update
+from crew import crew
+from job import move
+from loops import LOOPS, Loop
+from measure import Line, Samples, Spread, interleave, timed
+from people import MariadbPeople, People, PostgresqlPeople, SqlitePeople
+from pool import pooled
+from setting import Setting, server_database, sqlite_database
 
-from sqlalchemy_sealed import Reencryption
+from sqlalchemy_sealed.jobs.portable import PortableRows
 
 __all__ = ["run"]
 
 _LOOPED = 20_000
 _SQLITE_ROWS = 100_000
-_SMALL = 100_000
+_MARIADB_ROWS = 200_000
+_LIMIT, _ONE, _TWO = "its own UPDATE", "re-encryption", "re-encryption, two processes"
+_POOLED = "re-encryption, ProcessPoolExecutor(2)"
+_SWAPPED = "executemany, compare-and-swap"
+
+_Contenders = dict[str, Callable[[], float]]
 
 
 def run(setting: Setting) -> list[Line]:
     """Return rates, shares of the limit, and peak memory."""
+    lines: list[Line] = []
     with server_database(setting.url) as url:
         people: People = PostgresqlPeople(url, setting.rows)
-        lines = _measure("PostgreSQL", people, postgresql_update, setting.repeat)
-        lines += _memory(people)
+        contenders = _contenders(people, postgresql_update)
+        contenders[_TWO] = lambda: _two(people)
+        contenders[_POOLED] = lambda: _pooled(people)
+        goals = {_ONE: ">= 0.65", _TWO: ">= 0.85"}
+        samples = interleave(contenders | _loops(people), setting.repeat)
+        lines += _lines("PostgreSQL", people, samples, goals)
+        lines += memory.lines(people)
+    lines += _mariadb(setting)
     with sqlite_database() as file:
-        people = SqlitePeople(file, min(setting.rows, _SQLITE_ROWS))
-        lines += _measure("SQLite", people, sqlite_update, setting.repeat)
+        small = SqlitePeople(file, min(setting.rows, _SQLITE_ROWS))
+        contenders = _contenders(small, sqlite_update) | _loops(small)
+        samples = interleave(contenders, setting.repeat)
+        lines += _lines("SQLite", small, samples, {_ONE: ">= 0.15"})
     return lines
 
 
-def _measure(
-    database: str, people: People, update: Callable[[People], None], repeat: int
+def _mariadb(setting: Setting) -> list[Line]:
+    if not setting.mariadb_url:
+        print("reencrypt: MariaDB is left out, --mariadb-url is empty", flush=True)
+        return []
+    with server_database(setting.mariadb_url) as url:
+        people = MariadbPeople(url, min(setting.rows, _MARIADB_ROWS))
+        contenders = _contenders(people, mariadb_update)
+        contenders[_SWAPPED] = lambda: _swapped(people)
+        samples = interleave(contenders, setting.repeat)
+        return _lines("MariaDB", people, samples, {_ONE: ">= 0.15"})
+
+
+def _contenders(people: People, update: Callable[[People], None]) -> _Contenders:
+    """Return what measures the limit and the job, in rows per second."""
+
+    def rate(work: Callable[[People], None]) -> float:
+        people.fresh()
+        return people.rows / timed(lambda: work(people))
+
+    return {_LIMIT: lambda: rate(update), _ONE: lambda: rate(move)}
+
+
+def _loops(people: People) -> _Contenders:
+    rows = min(people.rows, _LOOPED)
+
+    def rate(loop: Loop) -> float:
+        loop.fill(people.url, rows)
+        return rows / timed(lambda: loop.run(people.url))
+
+    return {name: lambda loop=loop: rate(loop) for name, loop in LOOPS.items()}
+
+
+def _two(people: People) -> float:
+    people.fresh()
+    seconds, _ = crew(people, 2)
+    return people.rows / seconds
+
+
+def _pooled(people: People) -> float:
+    people.fresh()
+    return people.rows / pooled(people)
+
+
+def _swapped(people: People) -> float:
+    # What the job would do without a path of its own for this database.
+    rows = min(people.rows, _LOOPED)
+    people.fresh(rows)
+    with patch("sqlalchemy_sealed.jobs.mariadb.MariadbRows", PortableRows):
+        return rows / timed(lambda: move(people, rows))
+
+
+def _lines(
+    database: str, people: People, samples: Samples, goals: dict[str, str]
 ) -> list[Line]:
-    looped = min(people.rows, _LOOPED)
-
-    def limit() -> float:
-        people.fresh()
-        return people.rows / timed(lambda: update(people))
-
-    def sealed() -> float:
-        people.fresh()
-        return people.rows / timed(lambda: _reencrypt(people))
-
-    def loop() -> float:
-        prepare_loop(people.url, looped)
-        return looped / timed(orm_loop(people.url))
-
-    names = "its own UPDATE", "re-encryption", "ORM loop, SQLAlchemy-Utils"
-    samples = interleave(dict(zip(names, (limit, sealed, loop), strict=True)), repeat)
     title = f"{database}, {people.rows:,} rows"
     rates = [
         Line("reencrypt", f"{title}: {name}", Spread.of(rate), "rows/s")
         for name, rate in samples.items()
     ]
-    goals = {"re-encryption": ">= 0.50"} if database == "PostgreSQL" else {}
     shares = [
         Line(
             "reencrypt",
             f"{title}: {name}",
-            Spread.ratio(samples[name], samples[names[0]]),
+            Spread.ratio(rate, samples[_LIMIT]),
             "of the limit",
             goals.get(name, ""),
         )
-        for name in names[1:]
+        for name, rate in samples.items()
+        if name != _LIMIT
     ]
-    return [*rates, *shares]
+    return [*rates, *shares, *_beyond_loops(title, database, samples)]
 
 
-def _reencrypt(people: People) -> None:
-    engine = sealed_engine(people.url, people.keyring)
-    (report,) = Reencryption(engine, Base, batch_size=BATCH).run()
-    engine.dispose()
-    _check(report.counts.moved, people.rows)
-
-
-def _check(moved: int, rows: int) -> None:
-    if moved != rows:
-        raise SystemExit(f"{moved} of {rows} rows were re-encrypted")
-
-
-def _memory(people: People) -> list[Line]:
-    lines = []
-    for rows in sorted({min(_SMALL, people.rows), people.rows}):
-        people.fresh(rows)
-        moved, peak = _peak(people)
-        _check(moved, rows)
-        title = f"PostgreSQL, {rows:,} rows: peak resident memory"
-        lines.append(Line("reencrypt", title, Spread.of([peak]), "MiB"))
-    return lines
-
-
-def _peak(people: People) -> tuple[int, float]:
-    # A process of its own: the peak of this one is that of all the parts before.
-    keys = " ".join(key.to_text() for key in people.keyring)
-    environment = {
-        **os.environ,
-        "SEALED_KEYS": f"active={people.keyring.active.version} {keys}",
-    }
-    url = people.url.render_as_string(hide_password=False)
-    done = subprocess.run(
-        [sys.executable, Path(__file__).with_name("memory.py"), url],
-        env=environment,
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    moved, peak = done.stdout.split()
-    return int(moved), float(peak)
+def _beyond_loops(title: str, database: str, samples: Samples) -> list[Line]:
+    return [
+        Line(
+            "reencrypt",
+            f"{title}: {_ONE} against {name.removeprefix('ORM loop, ')}",
+            Spread.ratio(samples[_ONE], samples[name]),
+            "x the ORM loop",
+            ">= 5" if database == "PostgreSQL" else "",
+        )
+        for name in LOOPS
+        if name in samples
+    ]

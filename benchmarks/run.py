@@ -7,10 +7,14 @@ import gc
 import platform
 from collections.abc import Callable
 
+import beside
 import core
 import cryptography
 import descriptor
+import disk
+import find
 import flush
+import growth
 import load
 import lookup
 import raw
@@ -27,8 +31,13 @@ _PARTS: dict[str, Callable[[Setting], list[Line]]] = {
     "lookup": lookup.run,
     "raw": raw.run,
     "reencrypt": reencrypt.run,
+    "growth": growth.run,
+    "disk": disk.run,
+    "beside": beside.run,
+    "find": find.run,
 }
 _URL = "postgresql+psycopg://postgres@127.0.0.1/postgres"
+_MARIADB_URL = "mysql+pymysql://root@127.0.0.1/test"
 
 
 def main() -> None:
@@ -36,7 +45,13 @@ def main() -> None:
     options = _options()
     if options.no_gc:
         gc.disable()
-    setting = Setting(options.url, options.rows, options.repeat, options.sqlite)
+    setting = Setting(
+        options.url,
+        options.rows,
+        options.repeat,
+        options.sqlite,
+        options.mariadb_url,
+    )
     lines: list[Line] = []
     for name, part in _PARTS.items():
         if name in options.only:
@@ -61,10 +76,16 @@ def _options() -> argparse.Namespace:
         help="a PostgreSQL server on which databases may be created (psycopg)",
     )
     parser.add_argument(
+        "--mariadb-url",
+        default=_MARIADB_URL,
+        help="a MariaDB server on which databases may be created; empty leaves it out",
+    )
+    parser.add_argument(
         "--rows",
         type=int,
         default=1_000_000,
-        help="rows that are searched and re-encrypted; other parts use at most 100,000",
+        help="rows that are searched and re-encrypted; other parts use at most "
+        "100,000; 5000000 lets the part growth have its third size",
     )
     parser.add_argument("--repeat", type=int, default=5, help="rounds that count")
     parser.add_argument(

@@ -27,6 +27,8 @@ class Setting:
     rows: int
     repeat: int
     sqlite: bool
+    #: Where MariaDB is; empty is nowhere.
+    mariadb_url: str = ""
     #: Microseconds per value beyond plaintext, for the part ``raw``.
     beyond_plaintext: dict[str, Spread] = field(default_factory=dict)
 
@@ -52,13 +54,14 @@ def server_database(url: str) -> Iterator[URL]:
     server = make_url(url)
     name = f"sealed_benchmarks_{os.getpid()}"
     admin = create_engine(server, isolation_level="AUTOCOMMIT")
+    force = " WITH (FORCE)" if server.get_backend_name() == "postgresql" else ""
     with admin.connect() as connection:
         connection.execute(text(f"CREATE DATABASE {name}"))
     try:
         yield server.set(database=name)
     finally:
         with admin.connect() as connection:
-            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+            connection.execute(text(f"DROP DATABASE {name}{force}"))
         admin.dispose()
 
 
