@@ -71,6 +71,10 @@ def trouble_of(error: BaseException) -> Trouble | None:
     if name is not None:
         found = [kind for start, kind in _SQLITE.items() if name.startswith(start)]
         return found[0] if found else None
+    code = next(iter(getattr(cause, "args", ())), None)
+    if isinstance(code, int):
+        # Before the state: that of a lock that was waited for is HY000 there.
+        return _MYSQL.get(code)
     state = getattr(cause, "sqlstate", None)
     if state is not None:
         # Class 08 is about connections.
@@ -78,8 +82,7 @@ def trouble_of(error: BaseException) -> Trouble | None:
     if _is_driver_error(cause, "psycopg"):
         # Without a state the server has not said anything: it is not there.
         return Trouble.GONE if type(cause).__name__ == "OperationalError" else None
-    code = next(iter(getattr(cause, "args", ())), None)
-    return _MYSQL.get(code) if isinstance(code, int) else None
+    return None
 
 
 def _is_driver_error(error: object, driver: str) -> bool:

@@ -75,6 +75,22 @@ def injected(name: str) -> DBAPIError:
     return OperationalError("sql", None, error)
 
 
+def test_a_lock_that_was_waited_for_is_known_from_the_server_itself(people):
+    """Not only from errors as a test makes them."""
+    wait = {
+        "sqlite": "PRAGMA busy_timeout = 0",
+        "postgresql": "SET lock_timeout = '1ms'",
+        "mysql": "SET SESSION innodb_lock_wait_timeout = 0",
+    }[people.name]
+    change = text("UPDATE people SET name = NULL WHERE id = 1")
+    with people.connect() as first, people.connect() as second:
+        first.execute(change)
+        second.exec_driver_sql(wait)
+        with pytest.raises(DBAPIError) as caught:
+            second.execute(change)
+    assert trouble_of(caught.value) is Trouble.BUSY
+
+
 @pytest.mark.parametrize("step", [Step.READ, Step.BEGUN, Step.COMMITTED])
 def test_what_passes_is_tried_again_and_counted_once(
     people, keyring, monkeypatch, step
