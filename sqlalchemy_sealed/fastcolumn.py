@@ -88,9 +88,16 @@ def parts_of(values: Iterable[Any]) -> Iterator[Parts]:
         yield stored[PREFIX], stored[NONCE], stored[BODY]
 
 
-def parts_in(packed: Any, length: int) -> Iterator[Parts] | None:
-    """Take values of one length apart that lie behind each other, 4 bytes between."""
+def parts_in(packed: Any, length: int, between: int = 4) -> Iterator[Parts] | None:
+    """Take values of one length apart that lie behind each other.
+
+    Args:
+        packed: the values.
+        length: of each, in bytes.
+        between: bytes before each value.
+
+    """
     if length < SHORTEST:
         return None
     rest = length - NONCE_END
-    return Struct(f"4x{SALT_END}s{NONCE_LENGTH}s{rest}s").iter_unpack(packed)
+    return Struct(f"{between}x{SALT_END}s{NONCE_LENGTH}s{rest}s").iter_unpack(packed)

@@ -10,7 +10,8 @@ import sqlalchemy as sa
 from sqlalchemy import Dialect
 from sqlalchemy.schema import CreateColumn
 
-from sqlalchemy_sealed.jobs.batch import Batch
+from sqlalchemy_sealed.jobs.batch import Batch, ends_of
+from sqlalchemy_sealed.jobs.blobpage import BlobPage
 from sqlalchemy_sealed.jobs.move import Move
 from sqlalchemy_sealed.jobs.slot import Form
 
@@ -27,14 +28,15 @@ class JoinStatements:
         self._table = quote.format_table(move.table)
         self._names = [quote.quote(s.name) for s in move.slots]
         self._key_names = [quote.quote(c.name) for c in move.key]
-        self._first, self._last = (_literal(batch.changed[n][0]) for n in (0, -1))
-        self._temporary = ""
-        #: Make the temporary table and fill it.
-        self.fill = self._fill(batch)
+        ends = ends_of(batch.changed, len(move.key))
+        self._first, self._last = (_literal(key[0]) for key in ends)
+        self.temporary = ""
+        #: Makes the temporary table, once in a session; and fills it.
+        self.create, *self.fill = self._fill(batch)
 
     def _fill(self, batch: Batch) -> list[str]:
         width = max(64, 1 << (longest_value(batch) - 1).bit_length())
-        end, width_of_key = self.move.end, len(self._key_names)
+        width_of_key = len(self._key_names)
         columns = [f"k{n}" for n in range(len(self._key_names))]
         columns += [f"o{n}" for n in range(len(self._names))]
         columns += [f"n{n}" for n in self.move.written]
@@ -45,16 +47,20 @@ class JoinStatements:
         )
         # A session keeps its temporary tables: another layout is another table.
         name = "sealed_batch_" + hashlib.sha256(head.encode()).hexdigest()[:12]
-        new = zip(*batch.new, strict=True)
-        rows = ",".join(
-            f"({','.join(map(_literal, (*row[:end], *after)))})"
-            for row, after in zip(batch.changed, new, strict=True)
-        )
-        self._temporary = name
+        rows = ",".join(_page_rows(batch) or self._rows(batch))
+        self.temporary = name
         return [
             f"CREATE TEMPORARY TABLE IF NOT EXISTS {name} ({head}) ENGINE=MEMORY",
             f"DELETE FROM {name}",  # noqa: S608 - a name of our own
             f"INSERT INTO {name} VALUES {rows}",  # noqa: S608 - literals in hex
+        ]
+
+    def _rows(self, batch: Batch) -> list[str]:
+        end = self.move.end
+        new = zip(*batch.new, strict=True)
+        return [
+            f"({','.join(map(_literal, (*row[:end], *after)))})"
+            for row, after in zip(batch.changed, new, strict=True)
         ]
 
     def _key_columns(self) -> list[str]:
@@ -102,7 +108,7 @@ class JoinStatements:
         """Return the statement that leaves only some keys in the temporary table."""
         names = ", ".join(f"k{n}" for n in range(len(self._key_names)))
         kept = ", ".join(f"({', '.join(map(_literal, key))})" for key in keys)
-        return f"DELETE FROM {self._temporary} WHERE ({names}) NOT IN ({kept})"  # noqa: S608 - literals in hex
+        return f"DELETE FROM {self.temporary} WHERE ({names}) NOT IN ({kept})"  # noqa: S608 - literals in hex
 
     def same(self) -> str:
         """Return the statement that counts what reads back as it was written."""
@@ -116,12 +122,12 @@ class JoinStatements:
 
     def _joined(self) -> str:
         return (
-            f"{self._table} AS t STRAIGHT_JOIN {self._temporary} AS v ON {self._keys()}"
+            f"{self._table} AS t STRAIGHT_JOIN {self.temporary} AS v ON {self._keys()}"
         )
 
     def _reversed(self) -> str:
         return (
-            f"{self._temporary} AS v STRAIGHT_JOIN {self._table} AS t ON {self._keys()}"
+            f"{self.temporary} AS v STRAIGHT_JOIN {self._table} AS t ON {self._keys()}"
         )
 
     def _keys(self) -> str:
@@ -143,18 +149,27 @@ class JoinStatements:
         return f"t.{self._key_names[0]} BETWEEN {self._first} AND {self._last}"
 
 
+def _page_rows(batch: Batch) -> list[str] | None:
+    """Return the literals of a page that is written as a whole."""
+    page = batch.changed
+    if not isinstance(page, BlobPage) or page.common_length is None:
+        return None
+    triples = zip(page.key_texts, page.hexadecimal(), batch.new[0], strict=True)
+    return [f"({key},X'{old}',X'{new.hex()}')" for key, old, new in triples]
+
+
 def longest_value(batch: Batch) -> int:
     """Return the length of the longest value of a batch."""
-    return (
-        max(
-            len(value)
-            for values in (*batch.new, *zip(*batch.changed, strict=True))
-            for value in values
-            if isinstance(value, bytes | str)
-        )
-        if batch.changed
-        else 0
-    )
+    page = batch.changed
+    whole = page.common_length if isinstance(page, BlobPage) else None
+    columns: Any = zip(*page, strict=True) if whole is None else [[bytes(whole)]]
+    lengths = [
+        len(value)
+        for values in (*batch.new, *columns)
+        for value in values
+        if isinstance(value, bytes | str)
+    ]
+    return max(lengths, default=0)
 
 
 def _literal(value: Any) -> str:

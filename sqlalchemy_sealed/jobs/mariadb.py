@@ -3,16 +3,17 @@
 PyMySQL's ``executemany`` sends a statement per row, at a fiftieth of the server's own
 speed. One statement that fills a temporary table in memory, with hexadecimal literals,
 and one that joins it is ten times as fast; so are ``CASE`` and ``VALUES``, but what
-locks, writes and reads back needs the values only once this way.
+writes and what reads back needs the values only once this way.
 
 The table comes first in the join, by a range of its key, and the temporary table is
-looked up: the other way round the server takes twice as long. InnoDB then waits for
-every row in the range that somebody has locked, so rows are locked first and skipped
-if they are not free, and the statement that writes does not wait at all.
+looked up: the other way round the server takes twice as long. InnoDB would then wait
+for every row in the range that somebody has locked, so rows are locked first and
+skipped if they are not free, and the statement that writes does not wait at all.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final
 
@@ -25,10 +26,12 @@ from sqlalchemy_sealed.envelope import SENTINEL, TEXT_PREFIX
 from sqlalchemy_sealed.indextype import IndexTermType
 from sqlalchemy_sealed.jobs import steps
 from sqlalchemy_sealed.jobs.batch import Batch
+from sqlalchemy_sealed.jobs.blobpage import BlobPage, page_sql
 from sqlalchemy_sealed.jobs.joined import JoinStatements, longest_value
 from sqlalchemy_sealed.jobs.move import Move
 from sqlalchemy_sealed.jobs.portable import PortableRows
 from sqlalchemy_sealed.jobs.progress import Counts
+from sqlalchemy_sealed.jobs.rowkey import RowKey
 from sqlalchemy_sealed.jobs.slot import Form, Slot
 from sqlalchemy_sealed.jobs.transient import Trouble, trouble_of
 from sqlalchemy_sealed.jobs.write import Pending, Recorder, Write
@@ -39,6 +42,11 @@ __all__ = ["MariadbRows"]
 _LONGEST: Final = 4096
 #: A value that is longer is not sent twice in one statement.
 _LARGE: Final = 1 << 18
+#: Characters of a statement that an error shows.
+_SHOWN: Final = 60
+#: No integer key is outside of these.
+_LEAST: Final = -(1 << 63)
+_MOST: Final = (1 << 64) - 1
 _SENTINEL_BYTE: Final = bytes((SENTINEL,))
 _KEYS: Final = (sa.Integer, sa.String, sa.LargeBinary, sa.Uuid, sa.Date, sa.DateTime)
 
@@ -56,17 +64,53 @@ class MariadbRows(PortableRows):
         # One thread, so that a batch is written while the next is read and sealed.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sealed-writer")
 
+        self._page_sql = self._by_page()
+
+    def _by_page(self) -> str | None:
+        """Return the query of a page, if an integer and one value are all of a row."""
+        [change, *others], [slot, *more] = self.move.changes, self.move.slots
+        one = not others and not more and not self.move.tenants and self.width == 1
+        plain = slot.form is Form.BYTES and change.alone() and change.column()
+        integer = isinstance(self.move.key[0].type, sa.Integer)
+        if not (one and plain and integer and self.has_statement_settings):
+            return None
+        quote = self.dialect.identifier_preparer
+        names = (quote.quote(self.move.key[0].name), quote.quote(slot.name))
+        where = f" WHERE {names[0]} > %s AND {names[0]} <= %s"
+        return page_sql(quote.format_table(self.move.table), *names, where)
+
+    def read(
+        self,
+        connection: Connection,
+        after: RowKey | None,
+        upto: RowKey | None,
+        limit: int,
+    ) -> Sequence[Any]:
+        """Read the next rows."""
+        if self._page_sql is not None:
+            bounds = (*(after or (_LEAST,)), *(upto or (_MOST,)), limit)
+            found = connection.exec_driver_sql(self._page_sql, bounds).one()
+            connection.rollback()
+            if found[0] is None:
+                return []
+            try:
+                return BlobPage(*found)
+            except ValueError:
+                pass
+        return super().read(connection, after, upto, limit)
+
     def prepare_batch(self, batch: Batch, record: Recorder) -> Write:
         """Make a batch ready whose values are computed."""
-        portable = super().prepare_batch(batch, record)
-        if not batch.changed or not self._fits or not self._may_be_literal(batch):
-            return portable
-        return _Joined(self, batch, record)
+        if batch.changed and self._fits and self._may_be_literal(batch):
+            return _Joined(self, batch, record)
+        return super().prepare_batch(batch, record)
 
     def _may_be_literal(self, batch: Batch) -> bool:
         # Plaintext never becomes a part of a statement's text; nor do long values.
         if longest_value(batch) > _LONGEST:
             return False
+        if isinstance(batch.changed, BlobPage) and batch.changed.is_sealed:
+            return True
         columns: list[Any] = [*zip(*batch.changed, strict=True)]
         columns = [*columns[self.width : self.move.end], *batch.new]
         slots = [*self.move.slots, *(self.move.slots[n] for n in self.move.written)]
@@ -140,7 +184,11 @@ class _Joined(Write):
 
     def _move(self, writer: Connection) -> int:
         rows, sql = self._rows, self._sql
-        for statement in self._sql.fill:
+        if sql.temporary not in writer.info:
+            _send(writer, sql.create)
+            # Of the driver's connection: the session keeps the table.
+            writer.info[sql.temporary] = True
+        for statement in sql.fill:
             _send(writer, statement)
         free = _send(writer, sql.lock()).scalar_one()
         if free == len(self.batch.changed) and rows.has_statement_settings:
@@ -178,5 +226,12 @@ class _InThread(Pending):
 
 
 def _send(writer: Connection, statement: str) -> Any:
-    # Without parameters: a percent sign in a name stands for itself.
-    return writer.exec_driver_sql(statement, execution_options={"no_parameters": True})
+    try:
+        # Without parameters: a percent sign in a name stands for itself.
+        return writer.exec_driver_sql(
+            statement, execution_options={"no_parameters": True}
+        )
+    except DBAPIError as error:
+        # With a thousand values in it, it says nothing to anybody.
+        error.statement = f"{statement[:_SHOWN]}..."
+        raise

@@ -81,15 +81,15 @@ class SqliteRows(PortableRows):
         names = [quote.quote(s.name) for s in self.move.slots]
         tenants = [quote.quote(name) for name in self.move.tenants]
         row = ", ".join([*keys, *names, *tenants])
-        if self.simple:
-            # What has no new value stays.
-            new = f"{_FUNCTION}({', '.join(keys)})"
-            assignments = f"{names[0]} = ifnull({new}, {names[0]})"
-        else:
-            assignments = ", ".join(
-                f"{name} = {_FUNCTION}({n}, {row})" for n, name in enumerate(names)
-            )
         table = quote.format_table(self.move.table)
+        if self.simple:
+            # What has no new value stays. Which rows have one is known by now: another
+            # key may have become active since the run began.
+            new = f"{_FUNCTION}({', '.join(keys)})"
+            return f"UPDATE {table} SET {names[0]} = ifnull({new}, {names[0]}) WHERE 1"  # noqa: S608 - quoted names
+        assignments = ", ".join(
+            f"{name} = {_FUNCTION}({n}, {row})" for n, name in enumerate(names)
+        )
         return f"UPDATE {table} SET {assignments} WHERE ({left})"  # noqa: S608 - quoted names and headers
 
     def bounds(self, after: RowKey | None, last: RowKey) -> tuple[str, list[Any]]:
