@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from sqlalchemy import Engine
@@ -136,7 +137,8 @@ class Mover:
             row = (ranges or self.worker.work)()
             if not row.status.open:
                 return row
-            if not self.run.ranges.is_done(row.sweep):
+            done = self.run.ranges.is_done
+            if not self.worker.patiently(partial(done, row.sweep)):
                 continue
             if self.worker.pacer.stop.is_set():
                 raise RunInterruptedError(
@@ -144,7 +146,7 @@ class Mover:
                     "same command goes on where it stopped"
                 )
             self.check_target()
-            wait = self._ending.step(self.run.row())
+            wait = self.worker.patiently(lambda: self._ending.step(self.run.row()))
             self.worker.pacer.sleep(min(wait, _LOOK_AGAIN))
 
     def plan(self) -> Sequence[PlannedRange]:

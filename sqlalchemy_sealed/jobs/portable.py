@@ -31,7 +31,7 @@ from sqlalchemy.sql.selectable import Select, TableClause
 
 from sqlalchemy_sealed.errors import VerificationError
 from sqlalchemy_sealed.jobs import steps
-from sqlalchemy_sealed.jobs.batch import Batch, make_batch
+from sqlalchemy_sealed.jobs.batch import Batch, ends_of, make_batch
 from sqlalchemy_sealed.jobs.lease import Lease
 from sqlalchemy_sealed.jobs.move import Move
 from sqlalchemy_sealed.jobs.rowkey import RowKey
@@ -170,6 +170,10 @@ class PortableRows:
             VerificationError: a row holds neither the new value nor another writer's.
 
         """
+        if self.dialect.name != "sqlite":
+            free = self._locked(connection, batch) if parameters else set()
+            rows = zip(batch.changed, parameters, strict=True)
+            parameters = [p for row, p in rows if tuple(row[: self.width]) in free]
         if not parameters:
             return 0
         result = connection.exec_driver_sql(self._sql, parameters)
@@ -178,6 +182,15 @@ class PortableRows:
         written: int = result.rowcount if self._counts_rows else confirmed
         self.check(written, confirmed)
         return written
+
+    def _locked(self, connection: Connection, batch: Batch) -> set[RowKey]:
+        """Lock the rows that nobody holds, in the order of the key; wait for none."""
+        first, last = ends_of(batch.changed, self.width)
+        held = self.page(None, last).where(~beyond(self.keys, first, operators.lt))
+        held = held.with_only_columns(*self.keys)
+        # Weaker where the database has it: foreign keys to the row stay possible.
+        held = held.with_for_update(skip_locked=True, key_share=True)
+        return {tuple(row) for row in connection.execute(held)}
 
     def check(self, written: int, confirmed: int) -> None:
         """Refuse a batch that does not read back as it was written.

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError, StatementError
@@ -21,6 +21,7 @@ from sqlalchemy_sealed.engine import hide_parameters
 from sqlalchemy_sealed.errors import (
     LeaseLostError,
     ReencryptionError,
+    RunEndedError,
     RunInterruptedError,
     TargetChangedError,
     TooManyDeadLettersError,
@@ -39,6 +40,8 @@ from sqlalchemy_sealed.jobs.transient import Trouble, trouble_of
 from sqlalchemy_sealed.jobs.write import Pending
 
 __all__ = ["Worker"]
+
+_T = TypeVar("_T")
 
 #: How often a batch is tried again before the error is the operator's.
 _ATTEMPTS: Final = 12
@@ -84,20 +87,37 @@ class Worker:
 
         """
         while True:
-            row = self.run.row()
-            if not row.status.open:
-                return self._over(row)
-            if not self._may_work(row):
-                continue
-            lease = self.run.ranges.claim(row.sweep, self.owner)
-            if lease is not None:
-                steps.reached(steps.Step.CLAIMED)
-                self._attempt(lease, row)
-            elif self.run.ranges.is_done(row.sweep):
+            row = self.patiently(self._turn)
+            if row is not None:
                 return row
-            else:
-                # Others have the last ranges; one of them may be gone.
-                self.pacer.sleep(_IDLE)
+
+    def patiently(self, turn: Callable[[], _T]) -> _T:
+        """Do something; an error that passes is followed by another try."""
+        while True:
+            try:
+                return turn()
+            except (RunEndedError, RunInterruptedError, TargetChangedError):
+                raise
+            except Exception as error:  # noqa: BLE001 - told apart there
+                self._failed(error)
+
+    def _turn(self) -> RunRow | None:
+        """Take one range; return the row of a run with nothing left to take."""
+        row = self.run.row()
+        if not row.status.open:
+            return self._over(row)
+        if not self._may_work(row):
+            return None
+        lease = self.run.ranges.claim(row.sweep, self.owner)
+        if lease is not None:
+            steps.reached(steps.Step.CLAIMED)
+            self._attempt(lease, row)
+        elif self.run.ranges.is_done(row.sweep):
+            return row
+        else:
+            # Others have the last ranges; one of them may be gone.
+            self.pacer.sleep(_IDLE)
+        return None
 
     def one(self) -> bool:
         """Move one range; tell whether there was one to take.
@@ -106,6 +126,9 @@ class Worker:
             RunEndedError: the run was cancelled, stopped or superseded.
 
         """
+        return self.patiently(self._one)
+
+    def _one(self) -> bool:
         row = self.run.row()
         if not row.status.open:
             return False
@@ -151,9 +174,6 @@ class Worker:
             # Paused, or another worker has it: the row of the run tells.
             self.tally.forget()
             self.run.ranges.release(self.owner)
-            return
-        except Exception as error:  # noqa: BLE001 - told apart there, and raised again
-            self._failed(error)
             return
         except (KeyboardInterrupt, SystemExit):
             with suppress(SQLAlchemyError):
