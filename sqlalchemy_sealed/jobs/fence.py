@@ -15,7 +15,6 @@ checked afterwards.
 
 from __future__ import annotations
 
-import enum
 import hashlib
 import json
 from collections.abc import Sequence
@@ -25,9 +24,14 @@ from typing import Any, Final
 from sqlalchemy import Connection, Engine, delete, insert, select, update
 from sqlalchemy.exc import DBAPIError
 
-from sqlalchemy_sealed.envelope import SENTINEL, to_text
 from sqlalchemy_sealed.errors import FenceError
-from sqlalchemy_sealed.jobs.literal import header_sql
+from sqlalchemy_sealed.jobs.fencesql import (
+    FenceKind,
+    allowed,
+    condition,
+    down,
+    up,
+)
 from sqlalchemy_sealed.jobs.tables import (
     create_tables,
     database_time,
@@ -35,7 +39,6 @@ from sqlalchemy_sealed.jobs.tables import (
     has_tables,
 )
 from sqlalchemy_sealed.jobs.transient import trouble_of
-from sqlalchemy_sealed.scope import binding_of
 from sqlalchemy_sealed.targets import SealedColumn, SealedTable
 
 __all__ = [
@@ -54,13 +57,6 @@ _PATIENCE: Final = {
     "mysql": "SET SESSION lock_wait_timeout = 1",
     "mariadb": "SET SESSION lock_wait_timeout = 1",
 }
-
-
-class FenceKind(enum.Enum):
-    """What a fence lets through."""
-
-    SHAPE = "shape"
-    KEYS = "keys"
 
 
 @dataclass(frozen=True)
@@ -95,7 +91,7 @@ def put_up(engine: Engine, sealed: SealedTable, kind: FenceKind) -> list[Fence]:
 def _put_up(
     engine: Engine, sealed: SealedTable, column: SealedColumn, kind: FenceKind
 ) -> Fence:
-    kids, prefixes = _allowed(engine, column, kind)
+    kids, prefixes = allowed(engine, column, kind)
     name = _name(sealed.name, column.name, kind)
     known = {fence.name: fence for fence in fences_of(engine, sealed.name)}
     if name in known:
@@ -107,87 +103,15 @@ def _put_up(
         )
     # What a trigger looks at is the new row.
     row = "" if engine.dialect.name == "postgresql" else "NEW."
-    condition = _condition(engine, column, prefixes, row)
+    wanted = condition(engine, column, prefixes, row)
     fence = Fence(name, sealed.name, column.name, kind, kids, validated=False)
-    _alter(engine, _up(engine, sealed, column, name, condition), fence)
+    _alter(engine, up(engine, sealed, column, name, wanted), fence)
     return fence
-
-
-def _allowed(
-    engine: Engine, column: SealedColumn, kind: FenceKind
-) -> tuple[tuple[str, ...], list[bytes | str]]:
-    field = column.type.field()
-    if kind is FenceKind.KEYS:
-        active = binding_of(engine.dialect).keyring(field.context).active
-        header = bytes(field.header(active))
-        return (active.kid.hex(),), [to_text(header) if column.is_text else header]
-    suites = sorted({shape[0] for shape in field.shapes})
-    if not column.is_text:
-        return (), [bytes((SENTINEL, suite)) for suite in suites]
-    # Two bytes are two characters and a part of a third, whose rest is 0: the two
-    # highest bits of the flags are.
-    return (), [to_text(bytes((SENTINEL, suite, 0)))[:-1] for suite in suites]
-
-
-def _condition(
-    engine: Engine, column: SealedColumn, prefixes: Sequence[bytes | str], row: str = ""
-) -> str:
-    name = row + engine.dialect.identifier_preparer.quote(column.name)
-    allowed = ", ".join(header_sql(one, engine.dialect) for one in prefixes)
-    value = name
-    if column.is_text and engine.dialect.name in {"mysql", "mariadb"}:
-        value = f"CAST({name} AS BINARY)"
-    elif column.is_text and engine.dialect.name == "postgresql":
-        value = f'{name} COLLATE "C"'
-    return f"{name} IS NULL OR substr({value}, 1, {len(prefixes[0])}) IN ({allowed})"
 
 
 def _name(table: str, column: str, kind: FenceKind) -> str:
     digest = hashlib.sha256(f"{table} {column}".encode()).hexdigest()[:12]
     return f"sealed_fence_{kind.value}_{digest}"
-
-
-def _up(
-    engine: Engine,
-    sealed: SealedTable,
-    column: SealedColumn,
-    name: str,
-    condition: str,
-) -> list[str]:
-    quote = engine.dialect.identifier_preparer
-    table = quote.format_table(sealed.table)
-    if engine.dialect.name == "postgresql":
-        return [
-            f"ALTER TABLE {table} ADD CONSTRAINT {name} CHECK ({condition}) NOT VALID"
-        ]
-    own = quote.quote(column.name)
-    wrong = f"NOT ({condition})"
-    if engine.dialect.name == "sqlite":
-        changed = f"NEW.{own} IS NOT OLD.{own} AND {wrong}"
-        head = f"ON {table} FOR EACH ROW WHEN"
-        tail = f"BEGIN SELECT RAISE(ABORT, '{name}: only sealed values'); END"
-        return [
-            f"CREATE TRIGGER {name}_insert BEFORE INSERT {head} {wrong} {tail}",
-            f"CREATE TRIGGER {name}_update BEFORE UPDATE OF {own} {head} {changed} "
-            + tail,
-        ]
-    changed = f"NOT (NEW.{own} <=> OLD.{own}) AND {wrong}"
-    head = f"ON {table} FOR EACH ROW IF"
-    tail = (
-        "THEN SIGNAL SQLSTATE '45000' "
-        f"SET MESSAGE_TEXT = '{name}: only sealed values'; END IF"
-    )
-    return [
-        f"CREATE TRIGGER {name}_insert BEFORE INSERT {head} {wrong} {tail}",
-        f"CREATE TRIGGER {name}_update BEFORE UPDATE {head} {changed} {tail}",
-    ]
-
-
-def _down(engine: Engine, fence: Fence, table: str) -> list[str]:
-    if engine.dialect.name == "postgresql":
-        return [f"ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {fence.name}"]
-    events = ("insert", "update")
-    return [f"DROP TRIGGER IF EXISTS {fence.name}_{event}" for event in events]
 
 
 def _alter(engine: Engine, statements: Sequence[str], fence: Fence) -> None:
@@ -235,11 +159,11 @@ def validate(engine: Engine, sealed: SealedTable, fence: Fence) -> None:
     """
     table = engine.dialect.identifier_preparer.format_table(sealed.table)
     column = next(c for c in sealed.columns if c.name == fence.column)
-    _, prefixes = _allowed(engine, column, fence.kind)
-    condition = _condition(engine, column, prefixes)
+    _, prefixes = allowed(engine, column, fence.kind)
+    wanted = condition(engine, column, prefixes)
     with engine.connect() as connection:
         outside = connection.exec_driver_sql(
-            f"SELECT count(*) FROM {table} WHERE NOT ({condition})"  # noqa: S608 - quoted names and headers
+            f"SELECT count(*) FROM {table} WHERE NOT ({wanted})"  # noqa: S608 - quoted names and headers
         ).scalar_one()
         connection.rollback()
     if outside:
@@ -265,7 +189,7 @@ def drop_fence(engine: Engine, sealed: SealedTable, fence: Fence) -> None:
     def forget(connection: Connection) -> None:
         connection.execute(delete(fences).where(fences.c.name == fence.name))
 
-    _locked(engine, _down(engine, fence, table), forget)
+    _locked(engine, down(engine, fence.name, table), forget)
 
 
 def fences_of(engine: Engine, table: str | None = None) -> list[Fence]:

@@ -8,7 +8,6 @@ server writes one batch, the next is read and sealed here.
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -27,7 +26,8 @@ from sqlalchemy_sealed.errors import (
     TooManyDeadLettersError,
 )
 from sqlalchemy_sealed.jobs import steps
-from sqlalchemy_sealed.jobs.batch import Batch, ends_of
+from sqlalchemy_sealed.jobs.batch import Batch
+from sqlalchemy_sealed.jobs.hand import RangeInHand
 from sqlalchemy_sealed.jobs.lease import Lease
 from sqlalchemy_sealed.jobs.owner import new_owner
 from sqlalchemy_sealed.jobs.pace import Pacer
@@ -37,7 +37,6 @@ from sqlalchemy_sealed.jobs.run import Run, RunRow
 from sqlalchemy_sealed.jobs.status import RunStatus
 from sqlalchemy_sealed.jobs.tally import Tally
 from sqlalchemy_sealed.jobs.transient import Trouble, trouble_of
-from sqlalchemy_sealed.jobs.write import Pending
 
 __all__ = ["Worker"]
 
@@ -227,7 +226,7 @@ class Worker:
 
         """
         with self._reader() as reader, self.engine.connect() as writer:
-            return _RangeInHand(self, lease, reader, writer).move()
+            return RangeInHand(self, lease, reader, writer).move()
 
     def _reader(self) -> Connection:
         reader = self.engine.connect()
@@ -265,64 +264,3 @@ class Worker:
     def _dead(self) -> int:
         with self.engine.connect() as connection:
             return self.run.dead.count(connection)
-
-
-class _RangeInHand:
-    """A range at work, with the batch that is on its way."""
-
-    def __init__(
-        self, worker: Worker, lease: Lease, reader: Connection, writer: Connection
-    ) -> None:
-        self._worker = worker
-        self._lease = lease
-        self._reader = reader
-        self._writer = writer
-        self._pending: Pending | None = None
-        self._since = time.monotonic()
-
-    def move(self) -> bool:
-        """Move rows until the range ends, or the worker has to wait or stop."""
-        try:
-            return self._batches()
-        finally:
-            if self._pending is not None:
-                self._pending.abandon()
-
-    def _batches(self) -> bool:
-        worker, lease = self._worker, self._lease
-        cursor = lease.cursor
-        width = worker.rows.width
-        while True:
-            size = worker.pacer.rows
-            rows = worker.rows.read(self._reader, cursor, lease.high, size)
-            steps.reached(steps.Step.READ)
-            if not rows:
-                self._settle()
-                return True
-            last = ends_of(rows, width)[1]
-            if last == cursor:
-                raise ReencryptionError(
-                    f"{worker.rows.name}: the primary key does not advance; does "
-                    "the model declare another type than the database?"
-                )
-            cursor = last
-            write = worker.rows.prepare(rows, lease, self._record)
-            steps.reached(steps.Step.SEALED)
-            self._settle()
-            if worker.pacer.stop.is_set() or worker.pacer.reason() is not None:
-                worker.pacer.ask_again()
-                return False
-            self._pending = write.submit(self._writer)
-
-    def _settle(self) -> None:
-        """Wait for the batch before, if there is one."""
-        if self._pending is None:
-            return
-        done, self._pending = self._pending, None
-        counts = done.result()
-        now = time.monotonic()
-        self._worker.after_batch(counts, now - self._since)
-        self._since = time.monotonic()
-
-    def _record(self, connection: Connection, batch: Batch, counts: Counts) -> None:
-        self._worker.record(connection, self._lease, batch, counts)
