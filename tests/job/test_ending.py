@@ -123,11 +123,12 @@ def test_a_key_that_a_fence_excludes_is_not_activated_nor_moved_to(people, keyri
     assert report.counts.moved == 99
 
 
-def test_a_shape_fence_keeps_plaintext_out_and_stays_through_rotations(
-    engine, keyring
-):
+def test_a_shape_fence_keeps_plaintext_out_and_stays_through_rotations(engine, keyring):
     Base.metadata.create_all(engine)
-    rows = [{"group": "g", "number": n, "note": "n", "code": "c", "data": {}} for n in (1, 2)]
+    rows = [
+        {"group": "g", "number": n, "note": "n", "code": "c", "data": {}}
+        for n in (1, 2)
+    ]
     with engine.begin() as connection:
         connection.execute(insert(Wide), rows)
     [sealed] = sealed_tables(Wide)

@@ -7,7 +7,17 @@ from decimal import Decimal
 
 import pytest
 from job.shop import PAIRS, PLAIN, Base, Customer, Member
-from sqlalchemy import Column, Float, Integer, MetaData, String, Table, select, text, update
+from sqlalchemy import (
+    Column,
+    Float,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.orm import Session
 
 from sqlalchemy_sealed import (
@@ -110,7 +120,9 @@ def test_the_way_back_gives_every_value_as_it_was(engine):
         connection.execute(text(f"UPDATE customers SET {nothing}"))
     [report] = small(Decryption, engine, Customer, {**PAIRS, "note": "note"}).run()
     assert (report.status, report.counts.dead) == ("caught-up", 0)
-    assert stored(engine, "note") == {n: NOTES[n % 5] + str(n) for n in range(1, COUNT + 1)}
+    assert stored(engine, "note") == {
+        n: NOTES[n % 5] + str(n) for n in range(1, COUNT + 1)
+    }
     with Session(engine) as session:
         columns = [getattr(Customer, name) for name in PLAIN]
         for n, *values in session.execute(select(Customer.id, *columns)):
@@ -150,9 +162,7 @@ def test_a_change_of_case_between_read_and_swap_wins(engine, monkeypatch, kind):
             n, value = before.popitem()
             with engine.begin() as application:
                 statement = f"UPDATE customers SET {column} = :v WHERE id = :n"
-                application.execute(
-                    text(statement), {"v": value.swapcase(), "n": n}
-                )
+                application.execute(text(statement), {"v": value.swapcase(), "n": n})
 
     # The last pair first: row 11 is in the second batch, row 4 in the first.
     before = dict(sorted(before.items(), reverse=True))
@@ -172,9 +182,7 @@ def test_two_columns_that_disagree_are_listed_and_left_alone(engine):
         for n, value in ((5, "another"), (6, "Ssn 6")):
             one = update(Customer.__table__).where(Customer.__table__.c.id == n)
             term = index_term(value)
-            connection.execute(
-                one.values(ssn_encrypted=value, ssn_encrypted_bidx=term)
-            )
+            connection.execute(one.values(ssn_encrypted=value, ssn_encrypted_bidx=term))
     [report] = small(Encryption, engine, Customer, {"ssn": "ssn_encrypted"}).run()
     assert report.counts.dead == 1
     found = customers(engine)
@@ -331,4 +339,3 @@ def test_what_is_left_is_counted_for_every_kind_that_sql_can_tell(engine):
     assert not index.leftovers.can_tell
     with pytest.raises(ConfigurationError, match="index term"):
         index.leftovers.count()
-

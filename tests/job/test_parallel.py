@@ -29,8 +29,10 @@ def shop(engine, keyring, monkeypatch):
     with engine.begin() as connection:
         connection.execute(
             insert(Customer.__table__),
-            [{"id": n, "born_encrypted": None, "points_encrypted": n}
-             for n in range(1, COUNT + 1)],
+            [
+                {"id": n, "born_encrypted": None, "points_encrypted": n}
+                for n in range(1, COUNT + 1)
+            ],
         )
     keyring.rotate()
     url = engine.url.render_as_string(hide_password=False)

@@ -424,6 +424,7 @@ def test_an_error_of_the_database_shows_no_value(engine, keyring, monkeypatch):
         connection.execute(insert(Wide), values)
         connection.execute(text("UPDATE wide SET note = :v"), {"v": b"TOPSECRET"})
     keyring.rotate()
+
     def reached(step):
         if step is Step.BEGUN:
             with engine.begin() as connection:

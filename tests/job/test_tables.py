@@ -210,7 +210,9 @@ def test_a_column_that_took_the_place_of_another_is_noticed(
     def reached(step):
         if step is Step.FINISHED and not done:
             done.append(1)
-            kind = {"postgresql": "bytea", "sqlite": "blob"}.get(people.name, "longblob")
+            kind = {"postgresql": "bytea", "sqlite": "blob"}.get(
+                people.name, "longblob"
+            )
             with people.begin() as connection:
                 connection.execute(
                     text("ALTER TABLE people RENAME COLUMN name TO former")
@@ -263,7 +265,9 @@ def test_text_keys_of_any_collation_are_walked_in_their_own_order(engine, keyrin
                 )
             )
         connection.execute(
-            text(f"CREATE TABLE keyed (id text COLLATE {collation} PRIMARY KEY, n bytea)")
+            text(
+                f"CREATE TABLE keyed (id text COLLATE {collation} PRIMARY KEY, n bytea)"
+            )
         )
     table = Table(
         "keyed",
