@@ -15,7 +15,7 @@ from sqlalchemy_sealed.errors import ConfigurationError
 from sqlalchemy_sealed.placement import TENANT
 from sqlalchemy_sealed.types import EncryptedType
 
-__all__ = ["SealedColumn", "SealedTable", "sealed_tables"]
+__all__ = ["SealedColumn", "SealedTable", "primary_key", "sealed_tables"]
 
 
 @dataclass(frozen=True)
@@ -86,13 +86,23 @@ class SealedTable:
             ConfigurationError: the table has none.
 
         """
-        key = tuple(self.table.primary_key.columns)
-        if not key:
-            raise ConfigurationError(
-                f"{self.name} has no primary key: a job cannot name its rows. "
-                "Declare one in the model"
-            )
-        return key
+        return primary_key(self.table)
+
+
+def primary_key(table: Table) -> tuple[Column[Any], ...]:
+    """Return the primary key columns of a table.
+
+    Raises:
+        ConfigurationError: the table has none.
+
+    """
+    key = tuple(table.primary_key.columns)
+    if not key:
+        raise ConfigurationError(
+            f"{table.fullname} has no primary key: a job cannot name its rows. "
+            "Declare one in the model"
+        )
+    return key
 
 
 def sealed_tables(target: Any) -> list[SealedTable]:

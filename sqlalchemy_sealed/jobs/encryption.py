@@ -2,44 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from sqlalchemy import Engine
-
-from sqlalchemy_sealed.jobs.job import Job
 from sqlalchemy_sealed.jobs.kinds.encrypt import encrypt
 from sqlalchemy_sealed.jobs.move import Move
-from sqlalchemy_sealed.targets import SealedTable, sealed_tables
+from sqlalchemy_sealed.jobs.pairjob import PairJob
 
 __all__ = ["Encryption"]
 
 
-class Encryption(Job):
+class Encryption(PairJob):
     """Seals plaintext columns of a table.
 
     Between two columns the plaintext stays until the application drops it. A sealed
-    value that is there already is compared, and listed where it differs.
-
-    Args:
-        engine: a synchronous engine with a keyring.
-        target: one mapped class or Table.
-        columns: database name of each plaintext column to that of its sealed one; the
-            same name twice is a character column that holds both, in turn.
-        options: those of :class:`Job`.
-
+    value that is there already is compared, and listed where it differs. Arguments are
+    those of :class:`PairJob`.
     """
 
-    def __init__(
-        self, engine: Engine, target: Any, columns: Mapping[str, str], **options: Any
-    ) -> None:
-        super().__init__(engine, target, **options)
-        self._columns = dict(columns)
-
-    def moves(self) -> list[tuple[SealedTable, Move]]:
-        """Return what becomes of the table."""
-        move = encrypt(self._engine, self._target, self._columns)
-        [sealed] = sealed_tables(move.table)
-        chosen = set(self._columns.values())
-        own = tuple(c for c in sealed.columns if c.name in chosen)
-        return [(SealedTable(sealed.table, own), move)]
+    def _move(self) -> Move:
+        return encrypt(self._engine, self._target, self._columns)

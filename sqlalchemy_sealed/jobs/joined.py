@@ -87,22 +87,19 @@ class JoinStatements:
 
     def update(self) -> str:
         """Return the statement that writes by compare-and-swap, and never waits."""
-        assignments = ", ".join(
-            f"t.{self._names[n]} = v.n{n}" for n in self.move.written
-        )
         return (
             "SET STATEMENT innodb_lock_wait_timeout = 0 FOR "  # noqa: S608 - quoted names only
-            f"UPDATE {self._joined()} AND {self._old()} SET {assignments} "
+            f"UPDATE {self._joined()} AND {self._old()} SET {self._assignments()} "
             f"WHERE {self._range()}"
         )
 
     def update_locked(self) -> str:
         """Return the statement that writes row by row."""
-        assignments = ", ".join(
-            f"t.{self._names[n]} = v.n{n}" for n in self.move.written
-        )
         # They are locked: there is nothing to wait for.
-        return f"UPDATE {self._reversed()} AND {self._old()} SET {assignments}"  # noqa: S608 - quoted names only
+        return f"UPDATE {self._reversed()} AND {self._old()} SET {self._assignments()}"  # noqa: S608 - quoted names only
+
+    def _assignments(self) -> str:
+        return ", ".join(f"t.{self._names[n]} = v.n{n}" for n in self.move.written)
 
     def remove_but(self, keys: Sequence[Any]) -> str:
         """Return the statement that leaves only some keys in the temporary table."""

@@ -17,10 +17,10 @@ from typing import Any, TypeAlias
 
 from sqlalchemy import Column, ColumnElement, Table
 
-from sqlalchemy_sealed.errors import ConfigurationError
 from sqlalchemy_sealed.fastcolumn import ColumnResealer
 from sqlalchemy_sealed.jobs.identity import Kind, RunIdentity
 from sqlalchemy_sealed.jobs.slot import Form, Slot
+from sqlalchemy_sealed.targets import primary_key
 
 __all__ = ["Change", "Left", "Move", "Row", "tenant_position", "value_position"]
 
@@ -104,13 +104,7 @@ class Move:
             ConfigurationError: the table has none.
 
         """
-        key = tuple(self.table.primary_key.columns)
-        if not key:
-            raise ConfigurationError(
-                f"{self.name} has no primary key: a job cannot name its rows. "
-                "Declare one in the model"
-            )
-        return key
+        return primary_key(self.table)
 
     @property
     def identity(self) -> RunIdentity:

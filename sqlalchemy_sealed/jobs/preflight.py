@@ -12,6 +12,7 @@ from sqlalchemy_sealed.jobs.fence import FenceKind, fences_of
 from sqlalchemy_sealed.jobs.leftovers import Leftovers
 from sqlalchemy_sealed.jobs.move import Move
 from sqlalchemy_sealed.jobs.portable import PortableRows
+from sqlalchemy_sealed.jobs.triggers import update_triggers
 from sqlalchemy_sealed.scope import binding_of
 
 __all__ = ["Preflight", "inspect_table"]
@@ -106,7 +107,7 @@ def _postgresql(connection: Connection, move: Move, found: Preflight) -> None:
     if found.left is not None:
         width = row.bytes / max(1, found.rows)
         found.log_bytes = int(found.left * (_WAL_PER_ROW + width))
-    for name, before in connection.execute(text(_TRIGGERS), {"table": table}):
+    for name, before in update_triggers(connection, move.table):
         when = "before" if before else "after"
         found.warnings.append(
             f"the trigger {name} runs {when} every row that is moved; if it changes "
@@ -122,13 +123,6 @@ SELECT c.relkind::text AS relkind,
         FROM pg_partition_tree(c.oid) AS p) + CASE WHEN c.relkind = 'r'
         AND NOT c.relispartition THEN pg_total_relation_size(c.oid) ELSE 0 END AS bytes
 FROM pg_class c WHERE c.oid = to_regclass(:table)
-"""
-#: Rows may live in partitions.
-_TRIGGERS = """
-WITH RECURSIVE tables AS (SELECT CAST(:table AS regclass)::oid AS id
-UNION SELECT inhrelid FROM pg_inherits JOIN tables ON inhparent = id)
-SELECT tgname, (tgtype & 2) <> 0 FROM pg_trigger JOIN tables ON tgrelid = id
-WHERE NOT tgisinternal AND (tgtype & 16) <> 0 ORDER BY tgname
 """
 
 

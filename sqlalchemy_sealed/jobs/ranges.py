@@ -125,10 +125,6 @@ class Ranges:
         """Mark a range as done and give it back."""
         self._write(self._held(lease), done=1, lease_until=None)
 
-    def renew(self, lease: Lease) -> None:
-        """Keep a range that takes long."""
-        self._write(self._held(lease), lease_until=self._lease_end)
-
     def release(self, owner: str) -> None:
         """Give back what a worker holds, for another one to go on with."""
         held = self._mine & (ranges.c.lease_owner == owner)

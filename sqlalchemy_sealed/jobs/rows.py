@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, Engine, Enum, text
+from sqlalchemy import Engine, Enum
 from sqlalchemy.dialects.postgresql import CITEXT
 
 from sqlalchemy_sealed.errors import ConfigurationError
 from sqlalchemy_sealed.jobs.identity import Kind
 from sqlalchemy_sealed.jobs.move import Move
 from sqlalchemy_sealed.jobs.portable import PortableRows
+from sqlalchemy_sealed.jobs.triggers import update_triggers
 
 __all__ = ["check_key", "reading_rows_of", "refuse_translation", "rows_of"]
 
@@ -64,7 +65,8 @@ def reading_rows_of(engine: Engine, move: Move, polite: bool = True) -> Portable
     from sqlalchemy_sealed.jobs.postgresql import PsycopgRows, fits  # noqa: PLC0415
 
     with engine.connect() as connection:
-        if not fits(move) or _has_update_trigger(connection, move):
+        # A trigger after the statement may change what RETURNING has reported.
+        if not fits(move) or update_triggers(connection, move.table):
             return PortableRows(engine, move)
         encoding = driver_of(connection).info.encoding
     return PsycopgRows(engine, move, encoding, polite)
@@ -90,22 +92,3 @@ def check_key(engine: Engine, move: Move) -> None:
                 f"{where}: a primary key of an Enum is not supported, since databases "
                 "order and compare it differently"
             )
-
-
-def _has_update_trigger(connection: Connection, move: Move) -> bool:
-    """Tell whether updating the table runs a trigger.
-
-    A trigger that runs after the statement may change what RETURNING has reported.
-    """
-    name = connection.dialect.identifier_preparer.format_table(move.table)
-    found = connection.scalar(
-        text(
-            # Rows may live in partitions and in tables that inherit from this one.
-            "WITH RECURSIVE tables AS (SELECT CAST(:name AS regclass)::oid AS id "
-            "UNION SELECT inhrelid FROM pg_inherits JOIN tables ON inhparent = id) "
-            "SELECT count(*) FROM pg_trigger JOIN tables ON tgrelid = id "
-            "WHERE NOT tgisinternal AND (tgtype & 16) <> 0"
-        ),
-        {"name": name},
-    )
-    return bool(found)

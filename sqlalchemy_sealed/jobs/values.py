@@ -76,6 +76,13 @@ class ColumnValues:
             return self.reseal(stored)
         return self._cipher(row).reseal(stored, self._id(row))
 
+    def reseal_into(self, new: list[Any], slot: int, stored: Any, row: Row) -> bool:
+        """Put a value sealed anew into its slot, unless it is current; tell which."""
+        resealed = self.reseal_in(stored, row)
+        if resealed is not None:
+            new[slot] = resealed
+        return resealed is not None
+
     def open_in(self, stored: Any, row: Row) -> Any:
         """Return the value of the stored form of a row."""
         if not self.is_bound:

@@ -55,10 +55,7 @@ class Seal(Change):
             raise MismatchError(
                 f"{self.name}: plaintext and sealed value differ; both were left alone"
             )
-        resealed = self._values.reseal_in(stored, row)
-        if resealed is not None:
-            new[self.slot] = resealed
-        return resealed is not None
+        return self._values.reseal_into(new, self.slot, stored, row)
 
     def _value(self, raw: Any) -> Any:
         value = self._decode(raw)
@@ -81,10 +78,7 @@ class SealInPlace(Change):
             return False
         if text.startswith(TEXT_PREFIX):
             # The shape without a known key, or a failed tag, is never plaintext.
-            resealed = self._values.reseal_in(text, row)
-            if resealed is not None:
-                new[self.slot] = resealed
-            return resealed is not None
+            return self._values.reseal_into(new, self.slot, text, row)
         before = self._values.before
         new[self.slot] = self._values.seal_in(before(text) if before else text, row)
         return True

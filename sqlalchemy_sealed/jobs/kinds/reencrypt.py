@@ -34,11 +34,7 @@ class Reseal(Change):
         stored = row[self._at]
         if stored is None:
             return False
-        resealed = self._values.reseal_in(stored, row)
-        if resealed is None:
-            return False
-        new[self.slot] = resealed
-        return True
+        return self._values.reseal_into(new, self.slot, stored, row)
 
     def alone(self) -> Callable[[Any], Any] | None:
         """Return the function for values that do not need their row."""
