@@ -6,7 +6,7 @@ they are cut out of a whole array.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from struct import Struct
 from typing import Any, TypeAlias
 
@@ -81,8 +81,18 @@ def column_resealer(cipher: FieldCipher) -> ColumnResealer | None:
     return reseal_column
 
 
-def parts_of(values: Iterable[Any]) -> Iterator[Parts]:
+def parts_of(values: Sequence[Any]) -> Iterator[Parts]:
     """Take values apart; what is not of bytes has parts that nothing can open."""
+    try:
+        [length] = set(map(len, values))
+        # Cut out of one piece, they cost half.
+        found = parts_in(b"".join(values), length, between=0)
+    except (TypeError, ValueError):
+        found = None
+    return found or _parts_one_by_one(values)
+
+
+def _parts_one_by_one(values: Sequence[Any]) -> Iterator[Parts]:
     for value in values:
         stored = value if isinstance(value, bytes) else b""
         yield stored[PREFIX], stored[NONCE], stored[BODY]

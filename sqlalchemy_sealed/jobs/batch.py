@@ -140,7 +140,7 @@ def _change_one(
     elif isinstance(rows, Page):
         new = many(rows.parts(), strict)
     else:
-        new = many(parts_of(row[width] for row in rows), strict)
+        new = many(parts_of([row[width] for row in rows]), strict)
     batch.changed = rows
     if None in new:
         pairs = zip(rows, new, strict=True)

@@ -7,6 +7,7 @@ page behind each other instead, with their lengths and keys; that is two thirds 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from itertools import accumulate, pairwise
 from typing import Any, Final, overload
 
@@ -15,7 +16,7 @@ from sqlalchemy_sealed.fastcolumn import Parts, parts_in, parts_of
 from sqlalchemy_sealed.jobs.batch import Page
 from sqlalchemy_sealed.jobs.move import Row
 
-__all__ = ["BlobPage", "page_sql"]
+__all__ = ["BlobPage", "hexadecimal", "page_sql"]
 
 #: More than a page ever has; a longer one is cut, and noticed.
 _LONGEST: Final = 1 << 24
@@ -59,7 +60,7 @@ class BlobPage(Page):
         ends = (self.key_texts[0], self.key_texts[-1])
         self.ends = ((int(ends[0]),), (int(ends[1]),))
 
-    @property
+    @cached_property
     def common_length(self) -> int | None:
         """The length of every value, if they have one and none is NULL."""
         length = self.lengths[0]
@@ -73,9 +74,7 @@ class BlobPage(Page):
 
     def hexadecimal(self) -> Sequence[str]:
         """Return the digits of every value; only of a page with a common length."""
-        length = 2 * (self.common_length or 0)
-        digits = self.values.hex()
-        return [digits[n : n + length] for n in range(0, len(digits), length)]
+        return hexadecimal(self.values, self.common_length or 0)
 
     def parts(self) -> Iterator[Parts]:
         """Return the parts of every value."""
@@ -103,10 +102,21 @@ class BlobPage(Page):
     @overload
     def __getitem__(self, index: slice) -> list[Row]: ...
     def __getitem__(self, index: int | slice) -> Any:
-        return self._all()[index]
+        length = self.common_length
+        if length is None or isinstance(index, slice):
+            return self._all()[index]
+        # Once in some hundred rows, when nonces have to be drawn.
+        value = self.values[index * length : (index + 1) * length]
+        return int(self.key_texts[index]), value
 
     def __iter__(self) -> Iterator[Row]:
         return iter(self._all())
+
+
+def hexadecimal(values: bytes, length: int) -> list[str]:
+    """Return the digits of every value; they have one length, behind each other."""
+    digits, width = values.hex(), 2 * length
+    return [digits[n : n + width] for n in range(0, len(digits), width)]
 
 
 def _text(value: Any) -> str:

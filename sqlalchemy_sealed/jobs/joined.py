@@ -11,7 +11,7 @@ from sqlalchemy import Dialect
 from sqlalchemy.schema import CreateColumn
 
 from sqlalchemy_sealed.jobs.batch import Batch, ends_of
-from sqlalchemy_sealed.jobs.blobpage import BlobPage
+from sqlalchemy_sealed.jobs.blobpage import BlobPage, hexadecimal
 from sqlalchemy_sealed.jobs.move import Move
 from sqlalchemy_sealed.jobs.slot import Form
 
@@ -69,6 +69,14 @@ class JoinStatements:
             copy: Any = sa.Column(f"k{n}", column.type, nullable=False)
             found.append(str(CreateColumn(copy).compile(dialect=self._dialect)))
         return found
+
+    def at_once(self) -> str:
+        """Return everything in one statement; it tells what was written and what reads.
+
+        A thread that waits for six answers waits as often for Python's lock.
+        """
+        statements = (*self.fill, self.update(), f"SELECT ROW_COUNT(), ({self.same()})")
+        return f"BEGIN NOT ATOMIC {'; '.join(statements)}; END"
 
     def lock(self) -> str:
         """Return the statement that locks what is unchanged and free, and counts it."""
@@ -151,18 +159,24 @@ def _page_rows(batch: Batch) -> list[str] | None:
     page = batch.changed
     if not isinstance(page, BlobPage) or page.common_length is None:
         return None
-    triples = zip(page.key_texts, page.hexadecimal(), batch.new[0], strict=True)
-    return [f"({key},X'{old}',X'{new.hex()}')" for key, old, new in triples]
+    [new] = batch.new
+    lengths = set(map(len, new))
+    if len(lengths) > 1:
+        return None
+    digits = hexadecimal(b"".join(new), lengths.pop())
+    triples = zip(page.key_texts, page.hexadecimal(), digits, strict=True)
+    return [f"({key},X'{old}',X'{after}')" for key, old, after in triples]
 
 
 def longest_value(batch: Batch) -> int:
     """Return the length of the longest value of a batch."""
     page = batch.changed
     whole = page.common_length if isinstance(page, BlobPage) else None
-    columns: Any = zip(*page, strict=True) if whole is None else [[bytes(whole)]]
+    if whole is not None:
+        return max(whole, *map(len, batch.new[0]))
     lengths = [
         len(value)
-        for values in (*batch.new, *columns)
+        for values in (*batch.new, *zip(*page, strict=True))
         for value in values
         if isinstance(value, bytes | str)
     ]

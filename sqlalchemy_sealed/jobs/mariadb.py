@@ -54,8 +54,11 @@ _KEYS: Final = (sa.Integer, sa.String, sa.LargeBinary, sa.Uuid, sa.Date, sa.Date
 class MariadbRows(PortableRows):
     """The rows of one table, through a temporary table."""
 
-    def __init__(self, engine: Engine, move: Move) -> None:
+    def __init__(self, engine: Engine, move: Move, polite: bool = True) -> None:
         super().__init__(engine, move)
+        self.polite = polite
+        #: Batches that are still written politely after one met a locked row.
+        self._wary = 0
         self._fits = all(isinstance(c.type, _KEYS) for c in move.key)
         with engine.connect() as connection:
             # Known after the first connection. MySQL cannot say for one statement how
@@ -145,6 +148,17 @@ class MariadbRows(PortableRows):
         self.check(written, self.confirmed(connection, batch))
         return written
 
+    def may_hurry(self) -> bool:
+        """Tell whether a batch is written before its rows are known to be free."""
+        if self.polite or not self.has_statement_settings:
+            return False
+        self._wary = max(0, self._wary - 1)
+        return not self._wary
+
+    def be_wary(self) -> None:
+        """Ask which rows are free, for some batches."""
+        self._wary = 50
+
     def submit_in_thread(self, work: Any, *arguments: Any) -> Future[Any]:
         """Run what waits for the server while this thread goes on."""
         return self._thread.submit(work, *arguments)
@@ -188,26 +202,33 @@ class _Joined(Write):
             _send(writer, sql.create)
             # Of the driver's connection: the session keeps the table.
             writer.info[sql.temporary] = True
+        if rows.may_hurry():
+            done = _send_unless_busy(writer, sql.at_once())
+            if done is not None:
+                moved, confirmed = done.one()
+                rows.check(moved, confirmed)
+                return int(moved)
+            rows.be_wary()
+        moved = self._politely(writer)
+        rows.check(moved, _send(writer, sql.same()).scalar_one())
+        return moved
+
+    def _politely(self, writer: Connection) -> int:
+        rows, sql = self._rows, self._sql
         for statement in sql.fill:
             _send(writer, statement)
         free = _send(writer, sql.lock()).scalar_one()
         if free == len(self.batch.changed) and rows.has_statement_settings:
-            try:
-                moved: int = _send(writer, sql.update()).rowcount
-            except DBAPIError as error:
-                # A row between two of ours is locked: go on row by row.
-                if trouble_of(error) is not Trouble.BUSY:
-                    raise
-            else:
-                rows.check(moved, _send(writer, sql.same()).scalar_one())
-                return moved
+            done = _send_unless_busy(writer, sql.update())
+            if done is not None:
+                return int(done.rowcount)
+        # Some are locked, or rows between them: row by row.
         keys = [tuple(row) for row in _send(writer, sql.locked_keys())]
-        if not keys:
-            return 0
-        _send(writer, sql.remove_but(keys))
-        moved = _send(writer, sql.update_locked()).rowcount
-        rows.check(moved, _send(writer, sql.same()).scalar_one())
-        return moved
+        if keys:
+            _send(writer, sql.remove_but(keys))
+            return int(_send(writer, sql.update_locked()).rowcount)
+        _send(writer, sql.fill[0])
+        return 0
 
 
 class _InThread(Pending):
@@ -235,3 +256,13 @@ def _send(writer: Connection, statement: str) -> Any:
         # With a thousand values in it, it says nothing to anybody.
         error.statement = f"{statement[:_SHOWN]}..."
         raise
+
+
+def _send_unless_busy(writer: Connection, statement: str) -> Any:
+    """Send what never waits; return ``None`` if it would have had to."""
+    try:
+        return _send(writer, statement)
+    except DBAPIError as error:
+        if trouble_of(error) is not Trouble.BUSY:
+            raise
+        return None

@@ -6,7 +6,18 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Engine, insert, select, text, update
+from sqlalchemy import (
+    Connection,
+    Engine,
+    TextClause,
+    Update,
+    and_,
+    bindparam,
+    insert,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.sql.elements import ColumnElement
 
 from sqlalchemy_sealed.jobs.lease import LEASE_SECONDS, Lease
@@ -19,28 +30,30 @@ from sqlalchemy_sealed.jobs.tables import clock, database_time, ranges, runs
 
 __all__ = ["Ranges"]
 
+_COUNTS = tuple(Counts.__dataclass_fields__)
+
 
 class Ranges:
     """The ranges of one run."""
 
     def __init__(self, engine: Engine, run_id: str, table: str) -> None:
         self._engine = engine
-        self._run_id = run_id
+        self.run_id = run_id
         self._table = table
         self._mine = ranges.c.run_id == run_id
-        self._lease_end = text(f"{clock(engine.dialect)} + {LEASE_SECONDS}")
+        self._advance = self._advance_statement(clock(engine.dialect))
 
     def add(
         self, connection: Connection, sweep: int, planned: Sequence[PlannedRange]
     ) -> None:
         """Write the ranges of a pass."""
-        zero = dict.fromkeys(Counts.__dataclass_fields__, 0)
+        zero = dict.fromkeys(_COUNTS, 0)
         connection.execute(
             insert(ranges),
             [
                 {
                     "id": str(uuid.uuid4()),
-                    "run_id": self._run_id,
+                    "run_id": self.run_id,
                     "sweep": sweep,
                     "position": position,
                     "low": part.low,
@@ -86,7 +99,7 @@ class Ranges:
                     start = found.cursor or found.low
                     return Lease(
                         self._table,
-                        self._run_id,
+                        self.run_id,
                         found.id,
                         found.lease_token + 1,
                         _key(start),
@@ -104,34 +117,46 @@ class Ranges:
                 running any more; roll back.
 
         """
-        running = (
-            select(runs.c.id)
-            .where(runs.c.id == self._run_id, runs.c.status == RunStatus.RUNNING.value)
-            .exists()
-        )
         moved = connection.execute(
-            update(ranges)
-            .where(self._held(lease), running)
-            .values(
-                cursor=key_to_text(cursor),
-                lease_until=self._lease_end,
-                **_added(counts),
-            )
+            self._advance,
+            {
+                "range_id": lease.range_id,
+                "token": lease.token,
+                "reached": key_to_text(cursor),
+                **{f"added_{name}": getattr(counts, name) for name in _COUNTS},
+            },
         )
         if moved.rowcount != 1:
             raise lease.lost()
 
+    def _advance_statement(self, now: TextClause) -> Update:
+        # Built once: a batch of SQLite takes less time than building its expressions.
+        running = (
+            select(runs.c.id)
+            .where(runs.c.id == self.run_id, runs.c.status == RunStatus.RUNNING.value)
+            .exists()
+        )
+        changed: dict[str, Any] = {
+            name: ranges.c[name] + bindparam(f"added_{name}") for name in _COUNTS
+        }
+        return (
+            update(ranges)
+            .where(_held(bindparam("range_id"), bindparam("token")), running)
+            .values(
+                cursor=bindparam("reached"),
+                lease_until=text(f"{now} + {LEASE_SECONDS}"),
+                **changed,
+            )
+        )
+
     def finish(self, lease: Lease) -> None:
         """Mark a range as done and give it back."""
-        self._write(self._held(lease), done=1, lease_until=None)
+        self._write(_held(lease.range_id, lease.token), done=1, lease_until=None)
 
     def release(self, owner: str) -> None:
         """Give back what a worker holds, for another one to go on with."""
         held = self._mine & (ranges.c.lease_owner == owner)
         self._write(held, lease_until=None)
-
-    def _held(self, lease: Lease) -> ColumnElement[bool]:
-        return (ranges.c.id == lease.range_id) & (ranges.c.lease_token == lease.token)
 
     def _write(self, where: ColumnElement[bool], **values: Any) -> None:
         with self._engine.begin() as connection:
@@ -175,12 +200,9 @@ class Ranges:
             return sorted(owner for owner in owners if not is_gone(owner))
 
 
+def _held(range_id: Any, token: Any) -> ColumnElement[bool]:
+    return and_(ranges.c.id == range_id, ranges.c.lease_token == token)
+
+
 def _key(text: str | None) -> RowKey | None:
     return None if text is None else key_from_text(text)
-
-
-def _added(counts: Counts) -> dict[str, Any]:
-    return {
-        name: ranges.c[name] + getattr(counts, name)
-        for name in Counts.__dataclass_fields__
-    }

@@ -50,7 +50,7 @@ def rows_of(engine: Engine, move: Move, polite: bool = True) -> PortableRows:
         check_key(engine, move)
         from sqlalchemy_sealed.jobs.mariadb import MariadbRows  # noqa: PLC0415
 
-        return MariadbRows(engine, move)
+        return MariadbRows(engine, move, polite)
     return reading_rows_of(engine, move, polite)
 
 

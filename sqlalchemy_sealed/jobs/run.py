@@ -71,6 +71,7 @@ class Run:
         self._engine = engine
         self.identity = identity
         self.id = ""
+        self._ranges: Ranges | None = None
 
     @property
     def table(self) -> str:
@@ -85,7 +86,9 @@ class Run:
     @property
     def ranges(self) -> Ranges:
         """The ranges of this run."""
-        return Ranges(self._engine, self.id, self.table)
+        if self._ranges is None or self._ranges.run_id != self.id:
+            self._ranges = Ranges(self._engine, self.id, self.table)
+        return self._ranges
 
     # -- opening -----------------------------------------------------------------
 

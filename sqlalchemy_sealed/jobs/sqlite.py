@@ -8,17 +8,18 @@ no lock is held during cryptography. Keys are local, and batches are small.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, Engine, bindparam
+from sqlalchemy import Connection, Engine
 
 from sqlalchemy_sealed.jobs import steps
 from sqlalchemy_sealed.jobs.batch import Batch, change_row, make_batch
 from sqlalchemy_sealed.jobs.lease import Lease
 from sqlalchemy_sealed.jobs.move import Move, Row
-from sqlalchemy_sealed.jobs.portable import PortableRows, beyond
+from sqlalchemy_sealed.jobs.portable import PortableRows
+from sqlalchemy_sealed.jobs.rangesql import RangeSql
 from sqlalchemy_sealed.jobs.rowkey import RowKey, key_to_text
 from sqlalchemy_sealed.jobs.write import Pending, Recorder, Write
 
@@ -36,7 +37,7 @@ class SqliteRows(PortableRows):
         #: Whether one column is all there is: no call per value is needed then.
         self.simple = alone is not None and len(move.slots) == 1
         self.update_sql = self._update_sql()
-        self._texts: dict[tuple[str, bool], tuple[str, list[str]]] = {}
+        self.sql = RangeSql(self)
 
     def read(
         self,
@@ -61,11 +62,10 @@ class SqliteRows(PortableRows):
         upto: RowKey | None,
         limit: int,
     ) -> RowKey | None:
-        keys = self.page(after, upto).with_only_columns(*self.keys)
-        last = connection.execute(keys.offset(limit - 1).limit(1)).first()
+        at = self.sql.key_at(after, upto, limit - 1)
+        last = connection.exec_driver_sql(*at).first()
         if last is None:
-            down = keys.order_by(None).order_by(*(key.desc() for key in self.keys))
-            last = connection.execute(down.limit(1)).first()
+            last = connection.exec_driver_sql(*self.sql.last_key(after, upto)).first()
         return None if last is None else tuple(last)
 
     def prepare(self, rows: Sequence[Any], lease: Lease, record: Recorder) -> Write:
@@ -91,35 +91,6 @@ class SqliteRows(PortableRows):
             f"{name} = {_FUNCTION}({n}, {row})" for n, name in enumerate(names)
         )
         return f"UPDATE {table} SET {assignments} WHERE ({left})"  # noqa: S608 - quoted names and headers
-
-    def bounds(self, after: RowKey | None, last: RowKey) -> tuple[str, list[Any]]:
-        """Return the condition for the rows of a batch, with its parameters."""
-        return self._text("bounds", after, last)
-
-    def stored(self, after: RowKey | None, last: RowKey) -> tuple[str, list[Any]]:
-        """Return the query for the rows of a batch, with its parameters."""
-        return self._text("stored", after, last)
-
-    def _text(
-        self, what: str, after: RowKey | None, last: RowKey
-    ) -> tuple[str, list[Any]]:
-        # Compiled once: a batch takes less time than building its expressions.
-        named = {f"last_{n}": value for n, value in enumerate(last)}
-        if after is not None:
-            named |= {f"after_{n}": value for n, value in enumerate(after)}
-        kind = (what, after is None)
-        if kind not in self._texts:
-            marks: list[Any] = [bindparam(name) for name in named]
-            upto = tuple(marks[: self.width])
-            condition = ~beyond(self.keys, upto)
-            if after is not None:
-                condition &= beyond(self.keys, tuple(marks[self.width :]))
-            page = self.page(None, None).where(condition)
-            expression: Any = page if what == "stored" else condition
-            compiled = expression.compile(dialect=self.dialect)
-            self._texts[kind] = str(compiled), compiled.positiontup or []
-        text, names = self._texts[kind]
-        return text, [named[name] for name in names]
 
 
 class _InPlace(Write):
@@ -169,14 +140,15 @@ class _InPlace(Write):
         assert last is not None  # noqa: S101 - it has rows
         rows = self._rows
         driver: Any = writer.connection.driver_connection
-        found = driver.execute(*rows.stored(self._after, last)).fetchall()
+        stored = rows.sql.rows(self._after, last)
+        found = driver.execute(*stored).fetchall()
         function = self._prepared(found)
         if function is None:
             return 0
         driver.create_function(_FUNCTION, -1, function)
-        where, parameters = rows.bounds(self._after, last)
+        where, parameters = rows.sql.bounds(self._after, last)
         try:
-            writer.exec_driver_sql(f"{rows.update_sql} AND {where}", tuple(parameters))
+            writer.exec_driver_sql(f"{rows.update_sql} AND {where}", parameters)
         except Exception:
             if self._error is None:
                 raise
@@ -184,8 +156,7 @@ class _InPlace(Write):
             driver.create_function(_FUNCTION, -1, None)
         if self._error is not None:
             raise self._error
-        written = driver.execute(*rows.stored(self._after, last))
-        confirmed = self._confirmed(written)
+        confirmed = self._confirmed(driver.execute(*stored).fetchall())
         rows.check(len(self._new), confirmed)
         # A row may have several values that cannot be moved.
         current = len(found) - len(self._new) - len(self.batch.dead)
@@ -213,11 +184,13 @@ class _InPlace(Write):
         self._new = new_by_key = dict(zip(keys, new, strict=True))
         return lambda *key: new_by_key.get(key)
 
-    def _confirmed(self, written: Iterable[Row]) -> int:
+    def _confirmed(self, written: Sequence[Row]) -> int:
         """Count the rows that hold what they shall."""
         rows, new = self._rows, self._new
         width, end = rows.width, rows.move.end
         if rows.simple and width == 1:
+            if written == [*new.items()]:  # all of them, without a loop in Python
+                return len(new)
             return sum([new.get(row[0]) == row[1] for row in written])
         if rows.simple:
             return sum(new.get(row[:width]) == row[width] for row in written)

@@ -15,9 +15,8 @@ from faults.schedule import ScheduleFailed, play
 from faults.world import World
 from sqlalchemy import bindparam, update
 
-from sqlalchemy_sealed.jobs import steps
+from sqlalchemy_sealed.jobs import ranges, steps, tables
 from sqlalchemy_sealed.jobs.portable import PortableRows, _PortableWrite
-from sqlalchemy_sealed.jobs.ranges import Ranges, ranges
 from sqlalchemy_sealed.jobs.write import Pending
 
 MOST_SCHEDULES = 150
@@ -63,7 +62,8 @@ def test_writing_without_compare_and_swap_loses_a_write(place, monkeypatch):
 
 def test_a_worker_without_a_token_is_found_out(place, monkeypatch):
     """A zombie counts again what another worker has done."""
-    monkeypatch.setattr(Ranges, "_held", lambda _, lease: ranges.c.id == lease.range_id)
+    without = lambda range_id, _token: tables.ranges.c.id == range_id
+    monkeypatch.setattr(ranges, "_held", without)
     assert "Broken" in found_out(place, lambda world: world.quiet)
 
 

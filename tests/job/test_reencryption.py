@@ -53,7 +53,7 @@ from sqlalchemy_sealed.jobs.plan import PlannedRange
 from sqlalchemy_sealed.jobs.identity import Kind, RunIdentity
 from sqlalchemy_sealed.jobs.ranges import Ranges
 from sqlalchemy_sealed.jobs.run import Run
-from sqlalchemy_sealed.jobs.sqlite import SqliteRows
+from sqlalchemy_sealed.jobs.rangesql import RangeSql
 from sqlalchemy_sealed.jobs.steps import Step
 from sqlalchemy_sealed.jobs.tables import create_tables
 from sqlalchemy_sealed.jobs.verification import verify
@@ -433,9 +433,9 @@ def test_an_error_of_the_database_shows_no_value(engine, keyring, monkeypatch):
     if engine.name != "sqlite":  # which has one writer, and it has begun
         monkeypatch.setattr(steps, "reached", reached)
     else:
-        original = SqliteRows.bounds
+        original = RangeSql.bounds
         wrong = lambda self, *given: ("no_such_column = 1", original(self, *given)[1])
-        monkeypatch.setattr(SqliteRows, "bounds", wrong)
+        monkeypatch.setattr(RangeSql, "bounds", wrong)
     with pytest.raises(DBAPIError) as caught:
         small(engine, Wide).run()
     shown = (
