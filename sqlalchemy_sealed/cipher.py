@@ -45,7 +45,14 @@ Stored: TypeAlias = bytes | str
 _READY_LIMIT: Final = 4096
 #: Tenants are many; what is dropped here is derived again.
 _CIPHERS_LIMIT: Final = 4096
-_NOTHING: Final[tuple[Any, ...]] = (b"", b"", None, [].pop, None)
+_NOTHING: Final[tuple[Any, ...]] = (
+    b"",
+    b"",
+    None,
+    [].pop,
+    None,
+    lambda _: [],
+)
 
 
 class FieldCipher:
@@ -270,7 +277,14 @@ class FieldCipher:
             epoch = key.cipher.epoch()
             prefix = key.header + epoch.salt
             check = key.cipher.decryptor(epoch.salt)
-            self.slot[0] = (prefix, key.header, epoch.encrypt, epoch.nonces.pop, check)
+            self.slot[0] = (
+                prefix,
+                key.header,
+                epoch.encrypt,
+                epoch.nonces.pop,
+                check,
+                epoch.draw,
+            )
             self._recheck(revision)
 
     def _recheck(self, revision: object) -> None:

@@ -150,7 +150,7 @@ def _fast_sealer(cipher: FieldCipher) -> _Function:
         if value is None or BLOCKS[0]:
             return _unsealed(value, strict)
         try:
-            prefix, header, encrypt, nonce_of, _ = slot[0]
+            prefix, header, encrypt, nonce_of, *_ = slot[0]
             plain = encode(value)
             if blocks:
                 plain += _TAILS[len(plain) & 15]
@@ -184,7 +184,7 @@ def _fast_resealer(cipher: FieldCipher) -> Callable[[Any], Stored | None]:
 
     def reseal(stored: Any) -> Stored | None:
         try:
-            prefix, active, encrypt, nonce_of, check = slot[0]
+            prefix, active, encrypt, nonce_of, check, _ = slot[0]
             decrypt, header = ready[stored[salted]]
             if header is active and len(stored) >= SHORTEST:
                 return None

@@ -15,6 +15,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable
+from struct import unpack
 from typing import Final, TypeAlias
 
 from cryptography.exceptions import InvalidTag
@@ -77,13 +78,22 @@ class SaltEpoch:
         with self._lock:
             if self.nonces:
                 return True
-            count = min(_POOL, self._left)
-            self._left -= count
-            drawn = os.urandom(count * NONCE_LENGTH)
-            self.nonces.extend(
-                drawn[i : i + NONCE_LENGTH] for i in range(0, len(drawn), NONCE_LENGTH)
-            )
-            return count > 0
+            drawn = self._draw(_POOL)
+            self.nonces.extend(drawn)
+            return bool(drawn)
+
+    def draw(self, count: int) -> list[bytes]:
+        """Draw nonces for as many messages, or fewer if the epoch has fewer left."""
+        with self._lock:
+            return list(self._draw(count))
+
+    def _draw(self, count: int) -> tuple[bytes, ...]:
+        count = min(count, self._left)
+        self._left -= count
+        drawn: tuple[bytes, ...] = unpack(
+            f"{NONCE_LENGTH}s" * count, os.urandom(count * NONCE_LENGTH)
+        )
+        return drawn
 
     def end(self) -> None:
         """Make the epoch unusable: a forked child must not share nonces."""

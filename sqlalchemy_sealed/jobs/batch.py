@@ -138,9 +138,10 @@ def _change_one(
     if many is None:
         new = [strict(n) for n in range(len(rows))]
     elif isinstance(rows, Page):
-        new = many(rows.parts(), strict)
+        new = many(rows.parts(), len(rows), strict)
     else:
-        new = many(parts_of([row[width] for row in rows]), strict)
+        values = [row[width] for row in rows]
+        new = many(parts_of(values), len(rows), strict)
     batch.changed = rows
     if None in new:
         pairs = zip(rows, new, strict=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection
 
@@ -12,7 +13,8 @@ from sqlalchemy_sealed.jobs import steps
 from sqlalchemy_sealed.jobs.batch import Batch, ends_of
 from sqlalchemy_sealed.jobs.lease import Lease
 from sqlalchemy_sealed.jobs.progress import Counts
-from sqlalchemy_sealed.jobs.write import Pending
+from sqlalchemy_sealed.jobs.rowkey import RowKey
+from sqlalchemy_sealed.jobs.write import Pending, ReadAhead
 
 if TYPE_CHECKING:
     from sqlalchemy_sealed.jobs.worker import Worker
@@ -31,6 +33,7 @@ class RangeInHand:
         self._reader = reader
         self._writer = writer
         self._pending: Pending | None = None
+        self._ahead: ReadAhead | None = None
         self._since = time.monotonic()
 
     def move(self) -> bool:
@@ -38,6 +41,8 @@ class RangeInHand:
         try:
             return self._batches()
         finally:
+            if self._ahead is not None:
+                self._ahead.abandon()
             if self._pending is not None:
                 self._pending.abandon()
 
@@ -46,8 +51,7 @@ class RangeInHand:
         cursor = lease.cursor
         width = worker.rows.width
         while True:
-            size = worker.pacer.rows
-            rows = worker.rows.read(self._reader, cursor, lease.high, size)
+            rows = self._read(cursor)
             steps.reached(steps.Step.READ)
             if not rows:
                 self._settle()
@@ -59,6 +63,7 @@ class RangeInHand:
                     "the model declare another type than the database?"
                 )
             cursor = last
+            self._read_ahead(cursor)
             write = worker.rows.prepare(rows, lease, self._record)
             steps.reached(steps.Step.SEALED)
             self._settle()
@@ -66,6 +71,23 @@ class RangeInHand:
                 worker.pacer.ask_again()
                 return False
             self._pending = write.submit(self._writer)
+
+    def _read(self, cursor: RowKey | None) -> Sequence[Any]:
+        worker, ahead = self._worker, self._ahead
+        if ahead is not None:
+            self._ahead = None
+            return ahead.result()
+        return worker.rows.read(
+            self._reader, cursor, self._lease.high, worker.pacer.rows
+        )
+
+    def _read_ahead(self, cursor: RowKey) -> None:
+        worker = self._worker
+        # At a given rate there is time to read, and rows would grow old meanwhile.
+        if worker.pacer.pace.rate is None:
+            self._ahead = worker.rows.read_ahead(
+                self._reader, cursor, self._lease.high, worker.pacer.rows
+            )
 
     def _settle(self) -> None:
         """Wait for the batch before, if there is one."""

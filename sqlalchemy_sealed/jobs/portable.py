@@ -35,7 +35,7 @@ from sqlalchemy_sealed.jobs.batch import Batch, ends_of, make_batch
 from sqlalchemy_sealed.jobs.lease import Lease
 from sqlalchemy_sealed.jobs.move import Move
 from sqlalchemy_sealed.jobs.rowkey import RowKey
-from sqlalchemy_sealed.jobs.write import Pending, Recorder, Write
+from sqlalchemy_sealed.jobs.write import Pending, ReadAhead, Recorder, Write
 
 __all__ = ["PortableRows", "beyond"]
 
@@ -103,6 +103,17 @@ class PortableRows:
         rows = connection.execute(self.page(after, upto).limit(limit)).all()
         connection.rollback()
         return rows
+
+    def read_ahead(
+        self,
+        connection: Connection,
+        after: RowKey | None,
+        upto: RowKey | None,
+        limit: int,
+    ) -> ReadAhead | None:
+        """Begin to read the next rows and do not wait, if the driver can do that."""
+        del connection, after, upto, limit
+        return None
 
     def read_keys(self, connection: Connection, keys: Sequence[RowKey]) -> Any:
         """Read the rows with these keys, in key order."""

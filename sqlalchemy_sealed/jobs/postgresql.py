@@ -25,12 +25,17 @@ from sqlalchemy_sealed.jobs.lease import LEASE_SECONDS, Lease
 from sqlalchemy_sealed.jobs.move import Move
 from sqlalchemy_sealed.jobs.page import ArrayPage, page_sql
 from sqlalchemy_sealed.jobs.pgtypes import fits, key_type, slot_type
-from sqlalchemy_sealed.jobs.pipeline import PipelinedWrite, Statement, query
+from sqlalchemy_sealed.jobs.pipeline import (
+    PipelinedRead,
+    PipelinedWrite,
+    Statement,
+    query,
+)
 from sqlalchemy_sealed.jobs.portable import PortableRows
 from sqlalchemy_sealed.jobs.rowkey import RowKey, key_to_text
 from sqlalchemy_sealed.jobs.slot import Form
 from sqlalchemy_sealed.jobs.tables import clock, ranges, runs
-from sqlalchemy_sealed.jobs.write import Recorder, Write
+from sqlalchemy_sealed.jobs.write import ReadAhead, Recorder, Write
 
 __all__ = ["PsycopgRows", "fits"]
 
@@ -75,6 +80,30 @@ class PsycopgRows(PortableRows):
         limit: int,
     ) -> Sequence[Any]:
         """Read the next rows, bytes in binary form."""
+        question = self._question(after, upto, limit)
+        try:
+            return self._answer(query(connection, *question))
+        except LookupError:
+            self._by_page = False
+            return self.read(connection, after, upto, limit)
+
+    def read_ahead(
+        self,
+        connection: Connection,
+        after: RowKey | None,
+        upto: RowKey | None,
+        limit: int,
+    ) -> ReadAhead | None:
+        """Send the query for the next rows."""
+        if not self._by_page:
+            return None
+        return PipelinedRead(
+            connection, *self._question(after, upto, limit), self._answer
+        )
+
+    def _question(
+        self, after: RowKey | None, upto: RowKey | None, limit: int
+    ) -> tuple[str, list[Any]]:
         keys = ", ".join(f"t.{key}" for key in self._keys)
         marks = ", ".join(f"%s::{kind}" for kind in self._key_types)
         conditions = []
@@ -85,16 +114,17 @@ class PsycopgRows(PortableRows):
         where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
         parameters = [*(after or ()), *(upto or ()), limit]
         if self._by_page:
-            sql = page_sql(self._table, self._keys, self._names[0], where)
-            try:
-                return ArrayPage(query(connection, sql, parameters), self.width)
-            except LookupError:
-                self._by_page = False
+            return page_sql(self._table, self._keys, self._names[0], where), parameters
         sql = (
             f"SELECT {self._selected()} FROM {self._table} AS t{where} "  # noqa: S608 - quoted names only
             f"ORDER BY {keys} LIMIT %s"
         )
-        found: Sequence[Any] = query(connection, sql, parameters).fetchall()
+        return sql, parameters
+
+    def _answer(self, cursor: Any) -> Sequence[Any]:
+        if self._by_page:
+            return ArrayPage(cursor, self.width)
+        found: Sequence[Any] = cursor.fetchall()
         return found
 
     def _selected(self) -> str:
