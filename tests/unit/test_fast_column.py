@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 from sealing import field_cipher
 
@@ -46,7 +48,7 @@ def test_a_column_is_sealed_anew_as_its_values_are(padding):
     for _ in range(2):
         array = packed(old)
         for parts in (parts_of(old), parts_in(array.items, array.common_length())):
-            new = reseal(parts, lambda n: cipher.reseal(old[n]))
+            new = reseal(parts, len(old), lambda n: cipher.reseal(old[n]))
             assert new.pop(7) is None
             assert [cipher.open(value) for value in new] == texts[:7] + texts[8:]
             assert not any(map(cipher.needs_reencryption, new))
@@ -59,13 +61,26 @@ def test_what_surprises_the_loop_is_asked_for():
     cipher._keys.keyring.rotate()
     current = cipher.seal("x")
     reseal = column_resealer(cipher)
-    reseal(parts_of([good, current]), lambda n: cipher.reseal([good, current][n]))
+    reseal(parts_of([good, current]), 2, lambda n: cipher.reseal([good, current][n]))
     altered = good[:-1] + bytes((good[-1] ^ 1,))
     values = [good, altered, None, "text", 4, b"", current, current[:40], good]
     asked = []
-    new = reseal(parts_of(values), asked.append)
+    new = reseal(parts_of(values), len(values), asked.append)
     assert asked == [1, 2, 3, 4, 5, 7]
     assert [value is None for value in new] == [False, *[True] * 7, False]
+
+
+@pytest.mark.parametrize("epoch", [1, 2, 300, 1000])
+def test_a_column_keeps_to_the_epoch_of_a_salt(epoch):
+    """FORMAT rule 5: whoever draws many nonces at once counts them, too."""
+    cipher = field_cipher(salt_epoch=epoch)
+    old = [cipher.seal(f"{n}") for n in range(1000)]
+    cipher._keys.keyring.rotate()
+    reseal = column_resealer(cipher)
+    new = reseal(parts_of(old), len(old), lambda n: cipher.reseal(old[n]))
+    assert [cipher.open(value) for value in new] == [f"{n}" for n in range(1000)]
+    assert len({value[24:48] for value in new}) == 1000
+    assert max(Counter(value[24:36] for value in new).values()) <= epoch
 
 
 def test_values_too_short_are_not_cut_out_of_an_array():

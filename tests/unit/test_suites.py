@@ -197,6 +197,7 @@ def test_a_forgotten_epoch_is_not_used_again():
     cipher.forget_epoch()
     assert epoch.nonces == []
     assert not epoch.refill()
+    assert epoch.draw(10) == []
     assert pairs(cipher, 1)[0][0] != before
 
 
