@@ -40,6 +40,7 @@ which at that moment are plaintext. No message and no attribute holds a value or
         ├── TooManyDeadLettersError   more undecryptable rows than allowed
         ├── MismatchError             plaintext and sealed column hold two values
         ├── PreflightError            the table cannot be moved safely
+        ├── WriteRefusedError         a constraint refuses what a job writes
         ├── SchemaChangedError        the table is not what it was when the run began
         ├── FenceError                a fence that cannot be put up, or excludes a key
         └── VerificationError         what was read back is not what was written
@@ -90,6 +91,7 @@ __all__ = [
     "UnsupportedTypeError",
     "VerificationError",
     "WouldBlockError",
+    "WriteRefusedError",
 ]
 
 
@@ -227,6 +229,10 @@ class PreflightError(ReencryptionError):
 
 class TargetChangedError(ReencryptionError):
     """Another key became active in this process; the job begins a new run by itself."""
+
+
+class WriteRefusedError(ReencryptionError):
+    """The database refused a batch, by a constraint or a type; nothing was written."""
 
 
 class SchemaChangedError(ReencryptionError):

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -139,12 +140,25 @@ def _join(call: JobCall) -> None:
     try:
         with call.open(lambda _progress: None) as (_, job):
             signal.signal(signal.SIGTERM, lambda *_: job.stop())
+            _stop_without_parent(job)
             job.run()
     except RunInterruptedError:
         os._exit(_INTERRUPTED)
     except SealedError as error:
         talk(f"sealed: a worker ended: {error}")
         os._exit(1)
+
+
+def _stop_without_parent(job: Job) -> None:
+    """Finish the batch and end when the first process was killed."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None  # noqa: S101 - this is a worker of it
+
+    def watch() -> None:
+        parent.join()
+        job.stop()
+
+    threading.Thread(target=watch, daemon=True, name="sealed-parent").start()
 
 
 def _to_all(reports: Sequence[_Report]) -> _Report:
@@ -170,9 +184,12 @@ def _vacuum_advice(engine: Engine, job: Job) -> list[str]:
 def _say_status(reports: Sequence[Report]) -> None:
     for report in reports:
         if report.left:
+            met = f"{report.counts.conflicts:,}"
             talk(
-                f"{report.table}: old values still appear. A process writes with an "
-                "old keyring: activate the new version everywhere, then run again"
+                f"{report.table}: {report.left:,} or more rows are left after the last "
+                "pass. Either a process writes with an old keyring: activate the new "
+                f"version everywhere; or transactions hold rows ({met} "
+                "conflicts were met): end them. Then run again"
             )
     if any(report.counts.dead for report in reports):
         talk(

@@ -30,7 +30,7 @@ def page_sql(table: str, key: str, value: str, where: str) -> str:
         "SELECT group_concat(k ORDER BY k), "
         f"group_concat(ifnull(length(o), {_NULL}) ORDER BY k), "
         "group_concat(o ORDER BY k SEPARATOR '') FROM "
-        f"(SELECT {key} AS k, {value} AS o FROM {table}{where} "
+        f"(SELECT {key} AS k, {value} AS o FROM {table} WHERE {where} "
         f"ORDER BY {key} LIMIT %s) AS p"
     )
 

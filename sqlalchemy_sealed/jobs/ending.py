@@ -18,7 +18,8 @@ from sqlalchemy_sealed.jobs import steps
 from sqlalchemy_sealed.jobs.fence import Fence, FenceKind, put_up, validate
 from sqlalchemy_sealed.jobs.leftovers import Leftovers
 from sqlalchemy_sealed.jobs.plan import PlannedRange
-from sqlalchemy_sealed.jobs.run import Run, RunRow
+from sqlalchemy_sealed.jobs.run import Run
+from sqlalchemy_sealed.jobs.runrow import RunRow
 from sqlalchemy_sealed.jobs.status import RunStatus
 from sqlalchemy_sealed.jobs.tables import database_time
 from sqlalchemy_sealed.targets import SealedTable
@@ -27,6 +28,7 @@ __all__ = ["Ending"]
 
 #: P8: a run ends in bounded passes, also beside a process that never learns.
 _SWEEPS: Final = 10
+_LONGEST_WAIT: Final = 15.0
 
 
 @dataclass
@@ -58,19 +60,21 @@ class Ending:
             left = int(self.run.ranges.changed(row.sweep))
         steps.reached(steps.Step.LOOKED)
         if left:
-            self._again(row)
-            return 0.0
+            return self._again(row)
         if row.empty_looks == 0:
             self._first_empty(row)
             return 0.0
         return self._second_empty(row)
 
-    def _again(self, row: RunRow) -> None:
+    def _again(self, row: RunRow) -> float:
         if row.sweep >= _SWEEPS:
             self._close(RunStatus.CAUGHT_UP)
-            return
+            return 0.0
+        moved = self.run.ranges.moved(row.sweep)
         self.run.next_sweep(row, self.plan())
         steps.reached(steps.Step.SWEPT)
+        # A pass that could move nothing met rows that somebody holds: give them time.
+        return 0.0 if moved else min(_LONGEST_WAIT, 0.25 * 2**row.sweep)
 
     def _first_empty(self, row: RunRow) -> None:
         self._fences()

@@ -47,6 +47,7 @@ __all__ = [
     "check_fences",
     "drop_fence",
     "fences_of",
+    "look",
     "put_up",
     "validate",
 ]
@@ -150,17 +151,17 @@ def _locked(engine: Engine, statements: Sequence[str], after: Any) -> None:
             return
 
 
-def validate(engine: Engine, sealed: SealedTable, fence: Fence) -> None:
-    """Check the existing rows against a fence, without locking writers out.
+def look(
+    engine: Engine, sealed: SealedTable, column: SealedColumn, kind: FenceKind
+) -> None:
+    """Look for rows that are outside of a fence, whether it is up or not.
 
     Raises:
-        FenceError: a row is outside.
+        FenceError: there are some.
 
     """
     table = engine.dialect.identifier_preparer.format_table(sealed.table)
-    column = next(c for c in sealed.columns if c.name == fence.column)
-    _, prefixes = allowed(engine, column, fence.kind)
-    wanted = condition(engine, column, prefixes)
+    wanted = condition(engine, column, allowed(engine, column, kind)[1])
     with engine.connect() as connection:
         outside = connection.exec_driver_sql(
             f"SELECT count(*) FROM {table} WHERE NOT ({wanted})"  # noqa: S608 - quoted names and headers
@@ -168,10 +169,22 @@ def validate(engine: Engine, sealed: SealedTable, fence: Fence) -> None:
         connection.rollback()
     if outside:
         raise FenceError(
-            f"{fence.table}.{fence.column}: {outside} rows are outside of the fence; "
-            "they stay as they are, and new ones are refused. Move or repair them "
-            "(sealed status names their keys), then validate again"
+            f"{sealed.name}.{column.name}: {outside} rows are outside of the fence. "
+            "Move or repair them (sealed status says what they are), then put it up "
+            "again: sealed fence add"
         )
+
+
+def validate(engine: Engine, sealed: SealedTable, fence: Fence) -> None:
+    """Check the existing rows against a fence, without locking writers out.
+
+    Raises:
+        FenceError: a row is outside.
+
+    """
+    column = next(c for c in sealed.columns if c.name == fence.column)
+    look(engine, sealed, column, fence.kind)
+    table = engine.dialect.identifier_preparer.format_table(sealed.table)
     with engine.begin() as connection:
         if engine.dialect.name == "postgresql":
             connection.exec_driver_sql(
@@ -229,5 +242,6 @@ def check_fences(engine: Engine, kid: bytes | None) -> None:
         if fence.kind is FenceKind.KEYS and not allowed:
             raise FenceError(
                 f"{fence.table}.{fence.column} is fenced for another key: every write "
-                "to it would fail. Drop the fence first: sealed fence drop --kind keys"
+                "to it would fail. Drop the fence first: sealed fence drop MODULE:NAME "
+                "--kind keys"
             )

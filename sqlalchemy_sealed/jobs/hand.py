@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection
 
@@ -13,8 +12,7 @@ from sqlalchemy_sealed.jobs import steps
 from sqlalchemy_sealed.jobs.batch import Batch, ends_of
 from sqlalchemy_sealed.jobs.lease import Lease
 from sqlalchemy_sealed.jobs.progress import Counts
-from sqlalchemy_sealed.jobs.rowkey import RowKey
-from sqlalchemy_sealed.jobs.write import Pending, ReadAhead
+from sqlalchemy_sealed.jobs.write import Pending
 
 if TYPE_CHECKING:
     from sqlalchemy_sealed.jobs.worker import Worker
@@ -33,7 +31,6 @@ class RangeInHand:
         self._reader = reader
         self._writer = writer
         self._pending: Pending | None = None
-        self._ahead: ReadAhead | None = None
         self._since = time.monotonic()
 
     def move(self) -> bool:
@@ -41,8 +38,6 @@ class RangeInHand:
         try:
             return self._batches()
         finally:
-            if self._ahead is not None:
-                self._ahead.abandon()
             if self._pending is not None:
                 self._pending.abandon()
 
@@ -51,7 +46,8 @@ class RangeInHand:
         cursor = lease.cursor
         width = worker.rows.width
         while True:
-            rows = self._read(cursor)
+            size = worker.pacer.rows
+            rows = worker.rows.read(self._reader, cursor, lease.high, size)
             steps.reached(steps.Step.READ)
             if not rows:
                 self._settle()
@@ -63,7 +59,6 @@ class RangeInHand:
                     "the model declare another type than the database?"
                 )
             cursor = last
-            self._read_ahead(cursor)
             write = worker.rows.prepare(rows, lease, self._record)
             steps.reached(steps.Step.SEALED)
             self._settle()
@@ -72,29 +67,13 @@ class RangeInHand:
                 return False
             self._pending = write.submit(self._writer)
 
-    def _read(self, cursor: RowKey | None) -> Sequence[Any]:
-        worker, ahead = self._worker, self._ahead
-        if ahead is not None:
-            self._ahead = None
-            return ahead.result()
-        return worker.rows.read(
-            self._reader, cursor, self._lease.high, worker.pacer.rows
-        )
-
-    def _read_ahead(self, cursor: RowKey) -> None:
-        worker = self._worker
-        # At a given rate there is time to read, and rows would grow old meanwhile.
-        if worker.pacer.pace.rate is None:
-            self._ahead = worker.rows.read_ahead(
-                self._reader, cursor, self._lease.high, worker.pacer.rows
-            )
-
     def _settle(self) -> None:
         """Wait for the batch before, if there is one."""
         if self._pending is None:
             return
-        done, self._pending = self._pending, None
-        counts = done.result()
+        # Forgotten only when it is done: an interrupt must not leave a thread writing.
+        counts = self._pending.result()
+        self._pending = None
         now = time.monotonic()
         self._worker.after_batch(counts, now - self._since)
         self._since = time.monotonic()

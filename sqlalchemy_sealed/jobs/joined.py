@@ -6,28 +6,29 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any
 
-import sqlalchemy as sa
 from sqlalchemy import Dialect
-from sqlalchemy.schema import CreateColumn
 
 from sqlalchemy_sealed.jobs.batch import Batch, ends_of
 from sqlalchemy_sealed.jobs.blobpage import BlobPage, hexadecimal
+from sqlalchemy_sealed.jobs.mariadbtable import MariadbTable
 from sqlalchemy_sealed.jobs.move import Move
 from sqlalchemy_sealed.jobs.slot import Form
+from sqlalchemy_sealed.jobs.tablename import quoted, table_name
 
-__all__ = ["JoinStatements", "longest_value"]
+__all__ = ["JoinStatements", "longest_value", "value_width"]
 
 
 class JoinStatements:
     """The statements of one batch, whose values are all envelopes or terms."""
 
-    def __init__(self, move: Move, dialect: Dialect, batch: Batch) -> None:
+    def __init__(
+        self, move: Move, dialect: Dialect, server: MariadbTable, batch: Batch
+    ) -> None:
         self.move = move
-        self._dialect = dialect
-        quote = dialect.identifier_preparer
-        self._table = quote.format_table(move.table)
-        self._names = [quote.quote(s.name) for s in move.slots]
-        self._key_names = [quote.quote(c.name) for c in move.key]
+        self._server = server
+        self._table = table_name(dialect, move.table)
+        self._names = [quoted(dialect, s.name) for s in move.slots]
+        self._key_names = [quoted(dialect, c.name) for c in move.key]
         ends = ends_of(batch.changed, len(move.key))
         self._first, self._last = (_literal(key[0]) for key in ends)
         self.temporary = ""
@@ -35,13 +36,13 @@ class JoinStatements:
         self.create, *self.fill = self._fill(batch)
 
     def _fill(self, batch: Batch) -> list[str]:
-        width = max(64, 1 << (longest_value(batch) - 1).bit_length())
+        width = value_width(batch)
         width_of_key = len(self._key_names)
         columns = [f"k{n}" for n in range(len(self._key_names))]
         columns += [f"o{n}" for n in range(len(self._names))]
         columns += [f"n{n}" for n in self.move.written]
         head = ", ".join(
-            [*self._key_columns()]
+            [f"k{n} {kind} NOT NULL" for n, kind in enumerate(self._server.key_types)]
             + [f"{name} VARBINARY({width})" for name in columns[width_of_key:]]
             + [f"PRIMARY KEY ({', '.join(columns[:width_of_key])})"]
         )
@@ -62,13 +63,6 @@ class JoinStatements:
             f"({','.join(map(_literal, (*row[:end], *after)))})"
             for row, after in zip(batch.changed, new, strict=True)
         ]
-
-    def _key_columns(self) -> list[str]:
-        found = []
-        for n, column in enumerate(self.move.key):
-            copy: Any = sa.Column(f"k{n}", column.type, nullable=False)
-            found.append(str(CreateColumn(copy).compile(dialect=self._dialect)))
-        return found
 
     def at_once(self) -> str:
         """Return everything in one statement; it tells what was written and what reads.
@@ -151,7 +145,10 @@ class JoinStatements:
         return " AND ".join(parts)
 
     def _range(self) -> str:
-        return f"t.{self._key_names[0]} BETWEEN {self._first} AND {self._last}"
+        # Not BETWEEN: MariaDB takes two bounds for one value if they are equal by the
+        # collation of the connection, whatever that of the column is.
+        key = f"t.{self._key_names[0]}"
+        return f"{key} >= {self._first} AND {key} <= {self._last}"
 
 
 def _page_rows(batch: Batch) -> list[str] | None:
@@ -166,6 +163,11 @@ def _page_rows(batch: Batch) -> list[str] | None:
     digits = hexadecimal(b"".join(new), lengths.pop())
     triples = zip(page.key_texts, page.hexadecimal(), digits, strict=True)
     return [f"({key},X'{old}',X'{after}')" for key, old, after in triples]
+
+
+def value_width(batch: Batch) -> int:
+    """Return the width of the temporary table's columns, in bytes."""
+    return max(64, 1 << (longest_value(batch) - 1).bit_length())
 
 
 def longest_value(batch: Batch) -> int:

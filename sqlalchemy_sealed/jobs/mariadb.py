@@ -7,8 +7,10 @@ writes and what reads back needs the values only once this way.
 
 The table comes first in the join, by a range of its key, and the temporary table is
 looked up: the other way round the server takes twice as long. InnoDB would then wait
-for every row in the range that somebody has locked, so rows are locked first and
-skipped if they are not free, and the statement that writes does not wait at all.
+for every row in the range that somebody has locked. So a *polite* batch locks its rows
+first, skips those that are not free, and writes without waiting. A *fast* one is a
+single statement that fills, writes and reads back, and gives up at once if a row is not
+free; the batch is then written politely.
 """
 
 from __future__ import annotations
@@ -27,7 +29,8 @@ from sqlalchemy_sealed.indextype import IndexTermType
 from sqlalchemy_sealed.jobs import steps
 from sqlalchemy_sealed.jobs.batch import Batch
 from sqlalchemy_sealed.jobs.blobpage import BlobPage, page_sql
-from sqlalchemy_sealed.jobs.joined import JoinStatements, longest_value
+from sqlalchemy_sealed.jobs.joined import JoinStatements, longest_value, value_width
+from sqlalchemy_sealed.jobs.mariadbtable import MariadbTable
 from sqlalchemy_sealed.jobs.move import Move
 from sqlalchemy_sealed.jobs.portable import PortableRows
 from sqlalchemy_sealed.jobs.progress import Counts
@@ -44,9 +47,6 @@ _LONGEST: Final = 4096
 _LARGE: Final = 1 << 18
 #: Characters of a statement that an error shows.
 _SHOWN: Final = 60
-#: No integer key is outside of these.
-_LEAST: Final = -(1 << 63)
-_MOST: Final = (1 << 64) - 1
 _SENTINEL_BYTE: Final = bytes((SENTINEL,))
 _KEYS: Final = (sa.Integer, sa.String, sa.LargeBinary, sa.Uuid, sa.Date, sa.DateTime)
 
@@ -64,23 +64,32 @@ class MariadbRows(PortableRows):
             # Known after the first connection. MySQL cannot say for one statement how
             # long it waits: it goes row by row.
             self.has_statement_settings = bool(connection.dialect.is_mariadb)  # type: ignore[attr-defined]
+            self.server = MariadbTable.of(connection, move.table)
         # One thread, so that a batch is written while the next is read and sealed.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sealed-writer")
 
-        self._page_sql = self._by_page()
+        self._by_page = self._has_pages()
 
-    def _by_page(self) -> str | None:
-        """Return the query of a page, if an integer and one value are all of a row."""
+    def _has_pages(self) -> bool:
+        """Tell whether an integer and one value are all of a row."""
         [change, *others], [slot, *more] = self.move.changes, self.move.slots
         one = not others and not more and not self.move.tenants and self.width == 1
         plain = slot.form is Form.BYTES and change.alone() and change.column()
         integer = isinstance(self.move.key[0].type, sa.Integer)
-        if not (one and plain and integer and self.has_statement_settings):
-            return None
+        return bool(one and plain and integer and self.has_statement_settings)
+
+    def _page(
+        self, after: RowKey | None, upto: RowKey | None, limit: int
+    ) -> tuple[str, tuple[Any, ...]]:
         quote = self.dialect.identifier_preparer
-        names = (quote.quote(self.move.key[0].name), quote.quote(slot.name))
-        where = f" WHERE {names[0]} > %s AND {names[0]} <= %s"
-        return page_sql(quote.format_table(self.move.table), *names, where)
+        key = f"t.{quote.quote(self.move.key[0].name)}"
+        value = f"t.{quote.quote(self.move.slots[0].name)}"
+        bounds = ((f"{key} > %s", after), (f"{key} <= %s", upto))
+        given = [(text, *bound) for text, bound in bounds if bound is not None]
+        where = " AND ".join(text for text, _ in given) or "1"
+        table = f"{quote.format_table(self.move.table)} AS t"
+        parameters = (*(bound for _, bound in given), limit)
+        return page_sql(table, key, value, where), parameters
 
     def read(
         self,
@@ -90,9 +99,8 @@ class MariadbRows(PortableRows):
         limit: int,
     ) -> Sequence[Any]:
         """Read the next rows."""
-        if self._page_sql is not None:
-            bounds = (*(after or (_LEAST,)), *(upto or (_MOST,)), limit)
-            found = connection.exec_driver_sql(self._page_sql, bounds).one()
+        if self._by_page:
+            found = connection.exec_driver_sql(*self._page(after, upto, limit)).one()
             connection.rollback()
             if found[0] is None:
                 return []
@@ -110,7 +118,9 @@ class MariadbRows(PortableRows):
 
     def _may_be_literal(self, batch: Batch) -> bool:
         # Plaintext never becomes a part of a statement's text; nor do long values.
-        if longest_value(batch) > _LONGEST:
+        longest, count = longest_value(batch), len(batch.new) + len(self.move.slots)
+        size = len(batch.changed), count, value_width(batch), longest
+        if longest > _LONGEST or not self.server.fits(*size):
             return False
         if isinstance(batch.changed, BlobPage) and batch.changed.is_sealed:
             return True
@@ -179,7 +189,7 @@ class _Joined(Write):
         self.batch = batch
         self._rows = rows
         self._record = record
-        self._sql = JoinStatements(rows.move, rows.dialect, batch)
+        self._sql = JoinStatements(rows.move, rows.dialect, rows.server, batch)
 
     def submit(self, writer: Connection) -> Pending:
         """Hand the batch to the thread."""

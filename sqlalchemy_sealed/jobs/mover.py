@@ -20,7 +20,8 @@ from sqlalchemy_sealed.jobs.plan import PlannedRange, plan_ranges
 from sqlalchemy_sealed.jobs.preflight import Preflight, inspect_table
 from sqlalchemy_sealed.jobs.progress import Progress
 from sqlalchemy_sealed.jobs.rows import rows_of
-from sqlalchemy_sealed.jobs.run import Run, RunRow
+from sqlalchemy_sealed.jobs.run import Run
+from sqlalchemy_sealed.jobs.runrow import RunRow
 from sqlalchemy_sealed.jobs.schema import check_schema, schema_hash
 from sqlalchemy_sealed.jobs.signals import signals_of
 from sqlalchemy_sealed.jobs.stop import Stop

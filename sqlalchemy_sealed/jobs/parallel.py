@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from sqlalchemy import Engine
 
 from sqlalchemy_sealed.jobs.mover import Mover
-from sqlalchemy_sealed.jobs.run import RunRow
+from sqlalchemy_sealed.jobs.runrow import RunRow
 
 if TYPE_CHECKING:
     from sqlalchemy_sealed.jobs.job import Job

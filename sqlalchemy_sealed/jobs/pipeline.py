@@ -6,7 +6,7 @@ seals the next batch meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Any, Final
@@ -22,9 +22,9 @@ from sqlalchemy_sealed.jobs.arrays import register
 from sqlalchemy_sealed.jobs.batch import Batch
 from sqlalchemy_sealed.jobs.lease import Lease
 from sqlalchemy_sealed.jobs.progress import Counts
-from sqlalchemy_sealed.jobs.write import Pending, ReadAhead, Write
+from sqlalchemy_sealed.jobs.write import Pending, Write
 
-__all__ = ["PipelinedRead", "PipelinedWrite", "Statement", "driver_of", "query"]
+__all__ = ["PipelinedWrite", "Statement", "driver_of", "query"]
 
 #: SQLSTATE of the division that a failed comparison causes.
 _DIVISION_BY_ZERO: Final = "22012"
@@ -174,53 +174,6 @@ class _Sent(Pending):
 
     def abandon(self) -> None:
         """Wait and forget: another error is on its way."""
-        with suppress(Exception):
-            self._stack.close()
-
-
-class PipelinedRead(ReadAhead):
-    """A query that was sent, on a connection without a transaction.
-
-    Args:
-        reader: the connection.
-        sql: the query.
-        parameters: of the query.
-        answer: makes the rows of psycopg's cursor.
-
-    """
-
-    def __init__(
-        self,
-        reader: Connection,
-        sql: str,
-        parameters: list[Any],
-        answer: Callable[[Any], Sequence[Any]],
-    ) -> None:
-        self._reader = reader
-        self._answer = answer
-        self._stack = ExitStack()
-        driver = driver_of(reader)
-        try:
-            self._stack.enter_context(driver.pipeline())
-            self._cursor = driver.cursor(binary=True)
-            self._cursor.execute(sql, parameters, prepare=True)
-        except psycopg.Error as error:
-            self.abandon()
-            raise _wrapped(error, reader) from None
-        except BaseException:
-            self.abandon()
-            raise
-
-    def result(self) -> Sequence[Any]:
-        """Wait for the rows and return them."""
-        try:
-            self._stack.close()
-        except psycopg.Error as error:
-            raise _wrapped(error, self._reader) from None
-        return self._answer(self._cursor)
-
-    def abandon(self) -> None:
-        """Wait and forget: nobody will ask for the rows."""
         with suppress(Exception):
             self._stack.close()
 

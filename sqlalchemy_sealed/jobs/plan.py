@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, func, select
 
-from sqlalchemy_sealed.jobs.portable import PortableRows
+from sqlalchemy_sealed.jobs.readrows import ReadRows
 from sqlalchemy_sealed.jobs.rowkey import RowKey, key_to_text
 
 __all__ = ["PlannedRange", "plan_ranges"]
@@ -22,7 +22,7 @@ class PlannedRange:
 
 
 def plan_ranges(
-    connection: Connection, rows: PortableRows, size: int
+    connection: Connection, rows: ReadRows, size: int
 ) -> list[PlannedRange]:
     """Walk the primary key index in steps of ``size`` rows.
 

@@ -1,63 +1,45 @@
-"""Reading and writing batches in portable SQL, for databases without a path of own.
+"""Writing batches in portable SQL, for databases without a path of their own.
 
-Rows are read and written through lightweight columns without a type: no decryption,
-no ``onupdate``, and the driver's own key values select the same row again.
+Rows are written through lightweight columns without a type: no encryption by a type,
+and no ``onupdate``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import (
     BindParameter,
-    ColumnClause,
     ColumnElement,
     Connection,
     Engine,
     and_,
     bindparam,
-    column,
     or_,
-    select,
-    table,
-    tuple_,
     update,
 )
 from sqlalchemy.sql import operators
 from sqlalchemy.sql.dml import Update
-from sqlalchemy.sql.selectable import Select, TableClause
 
 from sqlalchemy_sealed.errors import VerificationError
 from sqlalchemy_sealed.jobs import steps
 from sqlalchemy_sealed.jobs.batch import Batch, ends_of, make_batch
 from sqlalchemy_sealed.jobs.lease import Lease
 from sqlalchemy_sealed.jobs.move import Move
+from sqlalchemy_sealed.jobs.readrows import ReadRows, beyond
 from sqlalchemy_sealed.jobs.rowkey import RowKey
-from sqlalchemy_sealed.jobs.write import Pending, ReadAhead, Recorder, Write
+from sqlalchemy_sealed.jobs.write import Pending, Recorder, Write
 
-__all__ = ["PortableRows", "beyond"]
+__all__ = ["PortableRows"]
 
 
-class PortableRows:
-    """The rows of one table, as driver values."""
+class PortableRows(ReadRows):
+    """The rows of one table, read and written."""
 
     def __init__(self, engine: Engine, move: Move) -> None:
-        self.move = move
-        self.name = move.name
-        self.dialect = engine.dialect
-        for slot in move.slots:
-            slot.check(self.dialect)
-        self.keys: list[ColumnClause[Any]] = [column(c.name) for c in move.key]
-        self.values: list[ColumnClause[Any]] = [column(s.name) for s in move.slots]
-        self.width = len(self.keys)
-        # Read beside the values and never written: a changed tenant changes the value.
-        self._beside: list[ColumnClause[Any]] = [column(n) for n in move.tenants]
-        names = {c.name: c for c in (*self.keys, *self.values, *self._beside)}
-        self.table: TableClause = table(
-            move.table.name, *names.values(), schema=move.table.schema
-        )
+        super().__init__(engine, move)
         # As text and tuples: compiling parameters would cost more than writing rows.
         compiled = self._statement().compile(dialect=self.dialect)
         self._sql = str(compiled)
@@ -67,73 +49,6 @@ class PortableRows:
             n: move.slots[n].encoder(self.dialect) for n in self._decoders
         }
         self._counts_rows = self.dialect.supports_sane_multi_rowcount
-
-    # -- reading -----------------------------------------------------------------
-
-    def page(self, after: RowKey | None, upto: RowKey | None) -> Select[Any]:
-        """Return the rows after a key, up to and including another, in key order."""
-        statement = select(*self._columns()).select_from(self.table)
-        if after is not None:
-            statement = statement.where(beyond(self.keys, after))
-        if upto is not None:
-            statement = statement.where(~beyond(self.keys, upto))
-        return statement.order_by(*self.keys)
-
-    def _columns(self) -> list[ColumnElement[Any]]:
-        slots = self.move.slots
-        tokens: list[ColumnElement[Any]] = [
-            slot.token(value, self.dialect).label(f"sealed_token_{n}")
-            for n, (slot, value) in enumerate(zip(slots, self.values, strict=True))
-        ]
-        plain: list[ColumnElement[Any]] = [
-            self.values[n].label(f"sealed_value_{n}") for n in self.move.plain
-        ]
-        # A tenant may be part of the key, and is selected twice then.
-        beside = [c.label(f"sealed_tenant_{n}") for n, c in enumerate(self._beside)]
-        return [*self.keys, *tokens, *plain, *beside]
-
-    def read(
-        self,
-        connection: Connection,
-        after: RowKey | None,
-        upto: RowKey | None,
-        limit: int,
-    ) -> Sequence[Any]:
-        """Read the next rows."""
-        rows = connection.execute(self.page(after, upto).limit(limit)).all()
-        connection.rollback()
-        return rows
-
-    def read_ahead(
-        self,
-        connection: Connection,
-        after: RowKey | None,
-        upto: RowKey | None,
-        limit: int,
-    ) -> ReadAhead | None:
-        """Begin to read the next rows and do not wait, if the driver can do that."""
-        del connection, after, upto, limit
-        return None
-
-    def read_keys(self, connection: Connection, keys: Sequence[RowKey]) -> Any:
-        """Read the rows with these keys, in key order."""
-        chosen: ColumnElement[bool]
-        if self.width == 1:
-            chosen = self.keys[0].in_([key[0] for key in keys])
-        else:
-            chosen = tuple_(*self.keys).in_(keys)
-        rows = connection.execute(self.page(None, None).where(chosen)).all()
-        connection.rollback()
-        return rows
-
-    def left(self, limit: int | None = None) -> Select[Any] | None:
-        """Return the rows that are left to move, if SQL can tell."""
-        if self.move.left is None:
-            return None
-        found = self.page(None, None).order_by(None).where(self.move.left(self.values))
-        return found.limit(limit) if limit is not None else found
-
-    # -- writing -----------------------------------------------------------------
 
     def prepare(self, rows: Sequence[Any], lease: Lease, record: Recorder) -> Write:
         """Make a batch ready, while the database may still write the one before."""
@@ -258,18 +173,6 @@ class PortableRows:
             return row[self.width + slot]
         value = row[self.move.end + self.move.plain.index(slot)]
         return None if value is None else decode(value)
-
-
-def beyond(
-    keys: Sequence[Any],
-    bound: RowKey,
-    compare: Callable[[Any, Any], Any] = operators.gt,
-) -> ColumnElement[bool]:
-    """Return ``keys > bound``, or ``<``, in the order of the index."""
-    result: ColumnElement[bool] = compare(keys[-1], bound[-1])
-    for key, value in zip(reversed(keys[:-1]), reversed(bound[:-1]), strict=True):
-        result = or_(compare(key, value), and_(key == value, result))
-    return result
 
 
 class _PortableWrite(Write):

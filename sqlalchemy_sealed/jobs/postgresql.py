@@ -26,7 +26,6 @@ from sqlalchemy_sealed.jobs.move import Move
 from sqlalchemy_sealed.jobs.page import ArrayPage, page_sql
 from sqlalchemy_sealed.jobs.pgtypes import fits, key_type, slot_type
 from sqlalchemy_sealed.jobs.pipeline import (
-    PipelinedRead,
     PipelinedWrite,
     Statement,
     query,
@@ -35,7 +34,7 @@ from sqlalchemy_sealed.jobs.portable import PortableRows
 from sqlalchemy_sealed.jobs.rowkey import RowKey, key_to_text
 from sqlalchemy_sealed.jobs.slot import Form
 from sqlalchemy_sealed.jobs.tables import clock, ranges, runs
-from sqlalchemy_sealed.jobs.write import ReadAhead, Recorder, Write
+from sqlalchemy_sealed.jobs.write import Recorder, Write
 
 __all__ = ["PsycopgRows", "fits"]
 
@@ -86,20 +85,6 @@ class PsycopgRows(PortableRows):
         except LookupError:
             self._by_page = False
             return self.read(connection, after, upto, limit)
-
-    def read_ahead(
-        self,
-        connection: Connection,
-        after: RowKey | None,
-        upto: RowKey | None,
-        limit: int,
-    ) -> ReadAhead | None:
-        """Send the query for the next rows."""
-        if not self._by_page:
-            return None
-        return PipelinedRead(
-            connection, *self._question(after, upto, limit), self._answer
-        )
 
     def _question(
         self, after: RowKey | None, upto: RowKey | None, limit: int
@@ -184,28 +169,29 @@ class PsycopgRows(PortableRows):
         book, run = ranges.name, runs.name
         return (
             # The lease first: a worker that has lost it, or whose run was paused,
-            # writes no row.
-            f"WITH lease AS (SELECT b.id FROM {book} AS b "  # noqa: S608 - quoted names only
+            # writes no row. A table of the application may have any other name.
+            f"WITH sealed_lease AS (SELECT b.id FROM {book} AS b "  # noqa: S608 - quoted names only
             "WHERE b.id = %s AND b.lease_token = %s AND "
             f"(SELECT j.status FROM {run} AS j WHERE j.id = b.run_id) = 'running' "
             "FOR UPDATE OF b), "
             f"{update}, "
-            "result AS (SELECT count(*) AS moved, "
-            "coalesce(bool_and(same), true)::int AS same FROM written) "
+            "sealed_result AS (SELECT count(*) AS moved, "
+            "coalesce(bool_and(same), true)::int AS same FROM sealed_written) "
             f"UPDATE {book} AS r SET cursor = %s, "
             f"lease_until = {now} + {LEASE_SECONDS}, "
             "scanned = r.scanned + %s, current = r.current + %s, "
             "nulls = r.nulls + %s, batches = r.batches + 1, "
             # SQL has no RAISE: dividing by zero undoes a batch that reads back wrong.
-            "moved = r.moved + (SELECT moved / same FROM result), "
-            "conflicts = r.conflicts + %s - (SELECT moved FROM result) "
+            "moved = r.moved + (SELECT moved / same FROM sealed_result), "
+            "conflicts = r.conflicts + %s - (SELECT moved FROM sealed_result) "
             # Scalars and no joins here: fast batches are planned without nested loops.
-            "WHERE r.id = (SELECT id FROM lease) RETURNING (SELECT moved FROM result)"
+            "WHERE r.id = (SELECT id FROM sealed_lease) "
+            "RETURNING (SELECT moved FROM sealed_result)"
         )
 
     def _fast_update(self) -> str:
         return (
-            f"written AS (UPDATE {self._table} AS t SET {self._assignments()} "  # noqa: S608 - quoted names only
+            f"sealed_written AS (UPDATE {self._table} AS t SET {self._assignments()} "  # noqa: S608 - quoted names only
             f"FROM {self._arrays()} "
             f"WHERE {self._conditions()} RETURNING {self._same()} AS same)"
         )
@@ -217,11 +203,12 @@ class PsycopgRows(PortableRows):
         pairs = zip(self._keys, range(self.width), strict=True)
         joined = " AND ".join(f"t.{name} = v.k{n}" for name, n in pairs)
         return (
-            f"v AS (SELECT {keys}, {new} FROM "  # noqa: S608 - quoted names only
+            f"sealed_values AS (SELECT {keys}, {new} FROM "  # noqa: S608 - quoted names only
             f"{self._arrays()} JOIN {self._table} AS t ON {joined} "
             f"WHERE {self._conditions()} "
             f"ORDER BY {order} FOR NO KEY UPDATE OF t SKIP LOCKED), "
-            f"written AS (UPDATE {self._table} AS t SET {self._assignments()} FROM v "
+            f"sealed_written AS (UPDATE {self._table} AS t SET {self._assignments()} "
+            "FROM sealed_values AS v "
             # Locked and compared above: nobody can have changed them since.
             f"WHERE {joined} RETURNING {self._same()} AS same)"
         )
@@ -242,7 +229,7 @@ class PsycopgRows(PortableRows):
         keys = [f"t.{name} = v.k{n}" for n, name in enumerate(self._keys)]
         old = [self._unchanged(n) for n in range(len(self._names))]
         bounds = [f"({columns}) >= ({marks})", f"({columns}) <= ({marks})"]
-        held = "(SELECT id FROM lease) IS NOT NULL"
+        held = "(SELECT id FROM sealed_lease) IS NOT NULL"
         return " AND ".join([*keys, *old, *bounds, held])
 
     def _unchanged(self, slot: int) -> str:

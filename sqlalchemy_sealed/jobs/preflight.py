@@ -12,6 +12,7 @@ from sqlalchemy_sealed.jobs.fence import FenceKind, fences_of
 from sqlalchemy_sealed.jobs.leftovers import Leftovers
 from sqlalchemy_sealed.jobs.move import Move
 from sqlalchemy_sealed.jobs.portable import PortableRows
+from sqlalchemy_sealed.jobs.tablename import table_name
 from sqlalchemy_sealed.jobs.triggers import update_triggers
 from sqlalchemy_sealed.scope import binding_of
 
@@ -86,7 +87,7 @@ def inspect_table(engine: Engine, rows: PortableRows, count: bool = True) -> Pre
 
 
 def _postgresql(connection: Connection, move: Move, found: Preflight) -> None:
-    table = connection.dialect.identifier_preparer.format_table(move.table)
+    table = table_name(connection.dialect, move.table)
     row = connection.execute(text(_POSTGRESQL), {"table": table}).one_or_none()
     if row is None:
         return
@@ -150,11 +151,14 @@ _TRIGGER_WARNING = (
 )
 
 
+_WITHOUT_TRANSACTIONS = frozenset(("MyISAM", "Aria", "MEMORY", "CSV", "MRG_MyISAM"))
+
+
 def _mariadb(connection: Connection, move: Move, found: Preflight) -> None:
     where = {"schema": move.table.schema, "name": move.table.name}
     row = connection.execute(
         text(
-            "SELECT table_type, data_length + index_length FROM "
+            "SELECT table_type, data_length + index_length, engine FROM "
             "information_schema.tables WHERE table_name = :name "
             "AND table_schema = coalesce(:schema, database())"
         ),
@@ -163,6 +167,11 @@ def _mariadb(connection: Connection, move: Move, found: Preflight) -> None:
     if row is not None:
         if row[0] != "BASE TABLE":
             found.refusals.append("it is no table, but a view")
+        elif row[2] in _WITHOUT_TRANSACTIONS:
+            found.refusals.append(
+                f"its engine {row[2]} has no transactions, and a batch could not be "
+                f"rolled back: ALTER TABLE {move.name} ENGINE=InnoDB"
+            )
         found.table_bytes = int(row[1] or 0)
     names = connection.execute(
         text(

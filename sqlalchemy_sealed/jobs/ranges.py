@@ -172,20 +172,21 @@ class Ranges:
 
     def is_done(self, sweep: int) -> bool:
         """Tell whether every range of a pass is done."""
-        with self._engine.connect() as connection:
-            left = select(ranges.c.id).where(
-                self._mine, ranges.c.sweep == sweep, ranges.c.done == 0
-            )
-            return connection.execute(left.limit(1)).first() is None
+        return not self._any(sweep, ranges.c.done == 0)
 
     def changed(self, sweep: int) -> bool:
         """Tell whether a pass has moved a row, or met one that was changing."""
+        return self._any(sweep, (ranges.c.moved > 0) | (ranges.c.conflicts > 0))
+
+    def moved(self, sweep: int) -> bool:
+        """Tell whether a pass has moved a row."""
+        return self._any(sweep, ranges.c.moved > 0)
+
+    def _any(self, sweep: int, condition: ColumnElement[bool]) -> bool:
+        found = select(ranges.c.id).where(
+            self._mine, ranges.c.sweep == sweep, condition
+        )
         with self._engine.connect() as connection:
-            found = select(ranges.c.id).where(
-                self._mine,
-                ranges.c.sweep == sweep,
-                (ranges.c.moved > 0) | (ranges.c.conflicts > 0),
-            )
             return connection.execute(found.limit(1)).first() is not None
 
     def workers(self) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import bindparam, true
 from sqlalchemy.sql.elements import ClauseElement
 
-from sqlalchemy_sealed.jobs.portable import PortableRows, beyond
+from sqlalchemy_sealed.jobs.readrows import ReadRows, beyond
 from sqlalchemy_sealed.jobs.rowkey import RowKey
 
 __all__ = ["RangeSql", "Text"]
@@ -28,7 +28,7 @@ class RangeSql:
 
     """
 
-    def __init__(self, rows: PortableRows) -> None:
+    def __init__(self, rows: ReadRows) -> None:
         self._rows = rows
         self._made: dict[tuple[str, bool, bool], tuple[str, list[str], Any]] = {}
 

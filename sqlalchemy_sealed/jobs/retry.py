@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import select
 
 from sqlalchemy_sealed.jobs.progress import Counts
+from sqlalchemy_sealed.jobs.refusal import shown
 from sqlalchemy_sealed.jobs.rowkey import RowKey, key_from_text
 from sqlalchemy_sealed.jobs.tables import create_tables, runs
 
@@ -43,8 +44,18 @@ def retry_dead(mover: Mover) -> Counts | None:
     total = Counts()
     for start in range(0, len(keys), _CHUNK):
         chunk = [key_from_text(key) for key in keys[start : start + _CHUNK]]
-        total += _retry(mover, chunk)
+        done = _try(mover, chunk)
+        if isinstance(done, BaseException):
+            raise done
+        total += done
     return total
+
+
+def _try(mover: Mover, keys: Sequence[RowKey]) -> Counts | BaseException:
+    try:
+        return _retry(mover, keys)
+    except Exception as error:  # noqa: BLE001 - raised by the caller
+        return shown(mover.run.table, error)
 
 
 def _retry(mover: Mover, keys: Sequence[RowKey]) -> Counts:

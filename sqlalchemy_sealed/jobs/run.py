@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, func, insert, select, update
+from sqlalchemy import Connection, Engine, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from sqlalchemy_sealed.errors import (
@@ -20,48 +20,13 @@ from sqlalchemy_sealed.jobs.identity import RunIdentity
 from sqlalchemy_sealed.jobs.plan import PlannedRange
 from sqlalchemy_sealed.jobs.progress import Counts
 from sqlalchemy_sealed.jobs.ranges import Ranges
+from sqlalchemy_sealed.jobs.runrow import RunRow
 from sqlalchemy_sealed.jobs.status import RunStatus, sources_of
 from sqlalchemy_sealed.jobs.tables import database_time, ranges, runs
 
-__all__ = ["Run", "RunRow"]
+__all__ = ["Run"]
 
 _Plan = Callable[[], Sequence[PlannedRange]]
-
-
-@dataclass(frozen=True)
-class RunRow:
-    """The row of a run, as it was a moment ago."""
-
-    id: str
-    table: str
-    kind: str
-    columns: str
-    target: str
-    status: RunStatus
-    sweep: int
-    empty_looks: int
-    emptied_at: float | None
-    schema_hash: str
-    vacuumed: int
-    last_error: str | None
-
-    @classmethod
-    def of(cls, row: Row[Any]) -> RunRow:
-        """Return the values that workers look at."""
-        return cls(
-            row.id,
-            row.table_name,
-            row.kind,
-            row.column_names,
-            row.target,
-            RunStatus(row.status),
-            row.sweep,
-            row.empty_looks,
-            row.emptied_at,
-            row.schema_hash,
-            row.vacuumed,
-            row.last_error,
-        )
 
 
 class Run:

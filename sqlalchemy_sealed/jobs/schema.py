@@ -10,6 +10,7 @@ from sqlalchemy import Engine, text
 
 from sqlalchemy_sealed.errors import SchemaChangedError
 from sqlalchemy_sealed.jobs.move import Move
+from sqlalchemy_sealed.jobs.tablename import table_name
 
 __all__ = ["check_schema", "schema_hash"]
 
@@ -67,7 +68,7 @@ def check_schema(engine: Engine, move: Move, expected: str) -> None:
 
 def _columns(engine: Engine, move: Move) -> Any:
     table = move.table
-    quoted = engine.dialect.identifier_preparer.format_table(table)
+    quoted = table_name(engine.dialect, table)
     name = engine.dialect.name
     if name == "postgresql":
         statement, values = _POSTGRESQL, {"table": quoted}

@@ -26,6 +26,8 @@ from sqlalchemy_sealed.jobs.write import Pending, Recorder, Write
 __all__ = ["SqliteRows"]
 
 _FUNCTION = "sealed_move"
+#: Equal to no value of a row, not even to NULL.
+_NOTHING = object()
 
 
 class SqliteRows(PortableRows):
@@ -122,7 +124,10 @@ class _InPlace(Write):
 
         """
         with writer.begin():
-            # The lock first: what is read is what is written.
+            # The lock first: what is read is what is written. An engine may begin by
+            # itself, as SQLAlchemy's recipe for savepoints does.
+            driver: Any = writer.connection.driver_connection
+            driver.rollback()
             writer.exec_driver_sql("BEGIN IMMEDIATE")
             steps.reached(steps.Step.BEGUN)
             moved = self._update(writer)
@@ -191,9 +196,9 @@ class _InPlace(Write):
         if rows.simple and width == 1:
             if written == [*new.items()]:  # all of them, without a loop in Python
                 return len(new)
-            return sum([new.get(row[0]) == row[1] for row in written])
+            return sum([new.get(row[0], _NOTHING) == row[1] for row in written])
         if rows.simple:
-            return sum(new.get(row[:width]) == row[width] for row in written)
+            return sum(new.get(row[:width], _NOTHING) == row[width] for row in written)
         return sum(new.get(row[:width]) == list(row[width:end]) for row in written)
 
     def _slot(self, slot: int, *row: Any) -> Any:

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Final
 
 from sqlalchemy_sealed.jobs.progress import Counts, Progress
-from sqlalchemy_sealed.jobs.run import Run, RunRow
+from sqlalchemy_sealed.jobs.run import Run
+from sqlalchemy_sealed.jobs.runrow import RunRow
 from sqlalchemy_sealed.jobs.status import RunStatus
 
 __all__ = ["Tally"]

@@ -6,6 +6,8 @@ from typing import Final
 
 from sqlalchemy import Connection, Table, text
 
+from sqlalchemy_sealed.jobs.tablename import table_name
+
 __all__ = ["update_triggers"]
 
 _QUERY: Final = """
@@ -18,6 +20,6 @@ WHERE NOT tgisinternal AND (tgtype & 16) <> 0 ORDER BY tgname
 
 def update_triggers(connection: Connection, table: Table) -> list[tuple[str, bool]]:
     """Return the name of each trigger, and whether it runs before the write."""
-    name = connection.dialect.identifier_preparer.format_table(table)
+    name = table_name(connection.dialect, table)
     found = connection.execute(text(_QUERY), {"table": name})
     return [(str(trigger), bool(before)) for trigger, before in found]

@@ -7,7 +7,9 @@ from typing import Final
 from sqlalchemy import Engine, func, select, text, update
 
 from sqlalchemy_sealed.jobs.move import Move
-from sqlalchemy_sealed.jobs.run import Run, RunRow
+from sqlalchemy_sealed.jobs.run import Run
+from sqlalchemy_sealed.jobs.runrow import RunRow
+from sqlalchemy_sealed.jobs.tablename import table_name
 from sqlalchemy_sealed.jobs.tables import ranges, runs
 
 __all__ = ["Vacuum", "dead_tuples"]
@@ -46,14 +48,14 @@ class Vacuum:
         if won.rowcount == 1:
             with self._engine.connect() as plain:
                 connection = plain.execution_options(isolation_level="AUTOCOMMIT")
-                connection.execute(text(f"VACUUM (SKIP_LOCKED) {self._table}"))
+                connection.exec_driver_sql(f"VACUUM (SKIP_LOCKED) {self._table}")
 
 
 def dead_tuples(engine: Engine, move: Move) -> int:
     """Return an estimate of the old row versions that a vacuum would make reusable."""
     if engine.dialect.name != "postgresql":
         return 0
-    quoted = engine.dialect.identifier_preparer.format_table(move.table)
+    quoted = table_name(engine.dialect, move.table)
     statement = text(
         "SELECT coalesce(sum(n_dead_tup), 0) FROM pg_stat_user_tables "
         "WHERE relid IN (SELECT relid FROM pg_partition_tree(to_regclass(:name))) "

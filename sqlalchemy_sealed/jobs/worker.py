@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import SQLAlchemyError, StatementError
+from sqlalchemy.exc import SQLAlchemyError
 
-from sqlalchemy_sealed.engine import hide_parameters
 from sqlalchemy_sealed.errors import (
     LeaseLostError,
     ReencryptionError,
@@ -24,6 +23,7 @@ from sqlalchemy_sealed.errors import (
     RunInterruptedError,
     TargetChangedError,
     TooManyDeadLettersError,
+    WriteRefusedError,
 )
 from sqlalchemy_sealed.jobs import steps
 from sqlalchemy_sealed.jobs.batch import Batch
@@ -33,7 +33,9 @@ from sqlalchemy_sealed.jobs.owner import new_owner
 from sqlalchemy_sealed.jobs.pace import Pacer
 from sqlalchemy_sealed.jobs.portable import PortableRows
 from sqlalchemy_sealed.jobs.progress import Counts
-from sqlalchemy_sealed.jobs.run import Run, RunRow
+from sqlalchemy_sealed.jobs.refusal import shown
+from sqlalchemy_sealed.jobs.run import Run
+from sqlalchemy_sealed.jobs.runrow import RunRow
 from sqlalchemy_sealed.jobs.status import RunStatus
 from sqlalchemy_sealed.jobs.tally import Tally
 from sqlalchemy_sealed.jobs.transient import Trouble, trouble_of
@@ -97,26 +99,33 @@ class Worker:
                 return turn()
             except (RunEndedError, RunInterruptedError, TargetChangedError):
                 raise
-            except Exception as error:  # noqa: BLE001 - told apart there
-                self._failed(error)
+            except Exception as error:  # noqa: BLE001 - told apart below
+                failed = error
+            # Not while it is handled: what is raised there remembers it, and it may
+            # hold values.
+            self._failed(failed)
 
     def _turn(self) -> RunRow | None:
         """Take one range; return the row of a run with nothing left to take."""
         row = self.run.row()
         if not row.status.open:
             return self._over(row)
-        if not self._may_work(row):
+        if not self._may_work(row) or self._took(row):
             return None
-        lease = self.run.ranges.claim(row.sweep, self.owner)
-        if lease is not None:
-            steps.reached(steps.Step.CLAIMED)
-            self._attempt(lease, row)
-        elif self.run.ranges.is_done(row.sweep):
+        if self.run.ranges.is_done(row.sweep):
             return row
-        else:
-            # Others have the last ranges; one of them may be gone.
-            self.pacer.sleep(_IDLE)
+        # Others have the last ranges; one of them may be gone.
+        self.pacer.sleep(_IDLE)
         return None
+
+    def _took(self, row: RunRow) -> bool:
+        """Take a range and work on it; tell whether there was one."""
+        lease = self.run.ranges.claim(row.sweep, self.owner)
+        if lease is None:
+            return False
+        steps.reached(steps.Step.CLAIMED)
+        self._attempt(lease, row)
+        return True
 
     def one(self) -> bool:
         """Move one range; tell whether there was one to take.
@@ -131,13 +140,7 @@ class Worker:
         row = self.run.row()
         if not row.status.open:
             return False
-        if not self._may_work(row):
-            return True
-        lease = self.run.ranges.claim(row.sweep, self.owner)
-        if lease is None:
-            return False
-        self._attempt(lease, row)
-        return True
+        return not self._may_work(row) or self._took(row)
 
     def _over(self, row: RunRow) -> RunRow:
         if row.status in {RunStatus.CANCELLED, RunStatus.SUPERSEDED}:
@@ -186,10 +189,8 @@ class Worker:
             self.run.ranges.release(self.owner)
 
     def _failed(self, error: BaseException) -> None:
-        if isinstance(error, StatementError):
-            # A row with one value that is not sealed is compared by all of them.
-            hide_parameters(error)
         trouble = trouble_of(error)
+        error = shown(self.run.table, error)
         # If the database is gone too, the lease ends by itself.
         with suppress(SQLAlchemyError, ReencryptionError):
             self.run.ranges.release(self.owner)
@@ -205,9 +206,8 @@ class Worker:
 
     def _note(self, error: BaseException, trouble: Trouble | None) -> None:
         name = type(error).__name__
-        if isinstance(error, ReencryptionError) and not isinstance(
-            error, RunInterruptedError
-        ):
+        passing = (RunInterruptedError, WriteRefusedError)
+        if isinstance(error, ReencryptionError) and not isinstance(error, passing):
             self.run.change(RunStatus.STOPPED, name)
         elif trouble is not None:
             self.run.note_error(f"{name}: {trouble.value}")

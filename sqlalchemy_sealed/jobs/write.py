@@ -1,17 +1,17 @@
-"""What is on its way: a page that is read ahead, a batch that is written."""
+"""A batch on its way: made ready, handed to the database, its result asked for."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Callable
+from typing import TypeAlias
 
 from sqlalchemy import Connection
 
 from sqlalchemy_sealed.jobs.batch import Batch
 from sqlalchemy_sealed.jobs.progress import Counts
 
-__all__ = ["Pending", "ReadAhead", "Recorder", "Write"]
+__all__ = ["Pending", "Recorder", "Write"]
 
 #: Moves the cursor and lists dead letters, in the transaction of the rows.
 Recorder: TypeAlias = Callable[[Connection, Batch, Counts], None]
@@ -39,15 +39,3 @@ class Write(ABC):
     @abstractmethod
     def submit(self, writer: Connection) -> Pending:
         """Hand the batch and its bookkeeping to the database, as one transaction."""
-
-
-class ReadAhead(ABC):
-    """A page that the database reads while the one before is sealed."""
-
-    @abstractmethod
-    def result(self) -> Sequence[Any]:
-        """Wait for the rows and return them."""
-
-    @abstractmethod
-    def abandon(self) -> None:
-        """Wait and forget: nobody will ask for the rows."""

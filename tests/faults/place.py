@@ -35,8 +35,8 @@ _PATIENCE: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     ),
     "mysql": (
         # Every new connection would read all certificates of the machine.
-        {"init_command": _MYSQL_WAIT.format(0), "ssl_disabled": True},
-        {"init_command": _MYSQL_WAIT.format(1), "ssl_disabled": True},
+        {"init_command": _MYSQL_WAIT.format(0)},
+        {"init_command": _MYSQL_WAIT.format(1)},
     ),
 }
 

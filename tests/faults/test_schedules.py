@@ -13,7 +13,7 @@ from faults.world import World
 
 FIRST_SEED = int(os.environ.get("SEALED_TEST_SEED", "20261126"))
 #: In slices, so that a failure stops one of them and several processes share them.
-SLICES, SCHEDULES = 6, 10
+SLICES, SCHEDULES = 4, 8
 
 
 @pytest.fixture(scope="module", params=DATABASES)

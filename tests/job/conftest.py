@@ -29,9 +29,7 @@ def keyring() -> Keyring:
 
 @pytest.fixture
 def engine(database_url, keyring) -> Iterator[Engine]:
-    # PyMySQL reads the certificates of the system for every connection, 20 ms each.
-    options = {"ssl_disabled": True} if database_url.startswith("mysql") else {}
-    engine = create_engine(database_url, poolclass=NullPool, connect_args=options)
+    engine = create_engine(database_url, poolclass=NullPool)
     bind_keyring(engine, keyring)
     yield engine
     engine.dispose()

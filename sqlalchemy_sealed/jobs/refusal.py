@@ -1,0 +1,55 @@
+"""Errors of the database as a job may show them: without a value of a row."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, StatementError
+
+from sqlalchemy_sealed.engine import hide_parameters
+from sqlalchemy_sealed.errors import WriteRefusedError
+
+__all__ = ["shown"]
+
+#: SQLSTATE of RAISE EXCEPTION in PL/pgSQL; the message is the application's.
+_RAISED: Final = "P0001"
+#: CHECK of MariaDB and of MySQL, and SIGNAL of both, which drivers know as nothing.
+_NUMBERS: Final = frozenset((4025, 3819, 1644))
+
+
+def shown(table: str, error: BaseException) -> BaseException:
+    """Return the error that is raised instead of one that happened in a job.
+
+    A refused row is quoted by the database itself, in the message or in its DETAIL;
+    and a row with one value that is not sealed is compared by all of them.
+    """
+    if isinstance(error, DBAPIError) and _is_refusal(error):
+        return _refused(table, error.orig)
+    if isinstance(error, StatementError):
+        hide_parameters(error)
+    return error
+
+
+def _is_refusal(error: DBAPIError) -> bool:
+    if isinstance(error, IntegrityError | DataError):
+        return True
+    cause: Any = error.orig
+    return getattr(cause, "sqlstate", None) == _RAISED or _number(cause) in _NUMBERS
+
+
+def _number(cause: Any) -> int | None:
+    number = next(iter(cause.args), None)
+    return number if isinstance(number, int) else None
+
+
+def _refused(table: str, cause: Any) -> WriteRefusedError:
+    name = type(cause).__name__
+    constraint = getattr(getattr(cause, "diag", None), "constraint_name", None)
+    code = getattr(cause, "sqlstate", None) or getattr(cause, "sqlite_errorname", None)
+    code = code or _number(cause)
+    where = f" by the constraint {constraint}" if constraint else ""
+    return WriteRefusedError(
+        f"{table}: the database refused a batch{where} ({name}, {code}). Nothing of it "
+        "was written; change the constraint or the column, and run again. The row is "
+        "not shown, since it may hold plaintext"
+    )
