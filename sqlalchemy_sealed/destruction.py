@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, inspect
 
 from sqlalchemy_sealed.errors import KeyInUseError
-from sqlalchemy_sealed.jobs.control import open_runs
+from sqlalchemy_sealed.jobs.control import open_runs, states
 from sqlalchemy_sealed.keys.key import Key
 from sqlalchemy_sealed.status import status
 
@@ -45,9 +45,24 @@ def check_unused(engine: Engine, target: Any, key: Key) -> int:
             "sealed reencrypt"
         )
     names = {column.table for column in columns}
+    beside = sorted(
+        run.table
+        for run in states(engine)
+        if run.table not in names and _exists(engine, run.table)
+    )
+    if beside:
+        raise KeyInUseError(
+            f"jobs have run on tables that were not counted: {', '.join(beside)}. Name "
+            "a target that has every table with sealed columns"
+        )
     working = [run.table for run in open_runs(engine) if run.table in names]
     if working:
         raise KeyInUseError(
             f"a run is open on {', '.join(working)}; let it end first, or cancel it"
         )
     return sum(column.values for column in columns)
+
+
+def _exists(engine: Engine, name: str) -> bool:
+    schema, _, table = name.rpartition(".")
+    return inspect(engine).has_table(table, schema=schema or None)

@@ -27,7 +27,12 @@ class _StartByDefault(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Put the command in that may be left out."""
-        if args and args[0] not in self.commands and args[0] not in {"-h", "--help"}:
+        first = args[0] if args else "--help"
+        if not first.startswith("-") and first not in self.commands:
+            if ":" not in first:
+                raise click.UsageError(
+                    f"no such command: {first}. A target is written module:name", ctx
+                )
             args = ["start", *args]
         return super().parse_args(ctx, args)
 
@@ -81,8 +86,12 @@ def status(
         )
         return
     print_runs(states)
+    if table is not None and not states:
+        talk(f"no run of {table} is recorded")
     if dead:
         print_letters(letters)
+        if len(letters) >= control.LETTERS:
+            talk(f"only the first {control.LETTERS} of each table are shown")
 
 
 def _json(state: RunState) -> dict[str, Any]:

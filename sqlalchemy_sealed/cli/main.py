@@ -34,15 +34,23 @@ def _run(cli: Any) -> None:
     except ClickException as error:
         _fail(error.format_message(), "sealed --help", error.exit_code)
     except Abort:
-        _fail("interrupted", "the same command goes on where it stopped", 130)
+        _fail("aborted", "a job goes on where it stopped, by the same command", 130)
     except SealedError as error:
         _fail(str(error))
     except DBAPIError as error:
         # One line only: PostgreSQL's DETAIL quotes the row.
         reason = str(error.orig).strip().partition("\n")[0]
-        _fail(f"the database says: {reason}", "nothing of the failed batch was written")
+        _fail(f"the database says: {reason}", _hint(error))
     except SQLAlchemyError as error:
         _fail(f"SQLAlchemy: {str(error).partition(chr(10))[0]}")
+
+
+def _hint(error: BaseException) -> str:
+    from sqlalchemy_sealed.jobs.transient import Trouble, trouble_of  # noqa: PLC0415
+
+    if trouble_of(error) is Trouble.GONE:
+        return "look at --url, and whether the server can be reached"
+    return "nothing of the failed transaction was written"
 
 
 def _fail(message: str, hint: str | None = None, code: int = 1) -> NoReturn:

@@ -69,7 +69,10 @@ def _call(
     columns: Mapping[str, str] | None,
     options: dict[str, Any],
 ) -> None:
-    pace = pace_of(options)
+    try:
+        pace = pace_of(options)
+    except ConfigurationError as error:
+        raise click.UsageError(str(error)) from None
     running = Running(**options)
     arguments = (kind, target, columns, pace, running)
     run_job(JobCall(_make, arguments, url, keys, active), running)

@@ -51,6 +51,7 @@ url_option = click.option(
     "--url",
     envvar="DATABASE_URL",
     required=True,
+    show_envvar=True,
     help="Database URL, with a synchronous driver. Default: DATABASE_URL.",
 )
 
@@ -126,4 +127,15 @@ def _engine(url: str) -> Engine:
             f"--url names the asynchronous driver {engine.dialect.driver}; jobs need "
             "a synchronous one, for example postgresql+psycopg://"
         )
+    file = engine.url.database
+    if engine.dialect.name == "sqlite" and file and not _is_there(file):
+        raise ConfigurationError(
+            f"--url names the SQLite database {file}, which does not exist; a path in "
+            "a URL is relative after three slashes, and absolute after four"
+        )
     return engine
+
+
+def _is_there(file: str) -> bool:
+    # A URI of SQLite may mean anything.
+    return file == ":memory:" or file.startswith("file:") or Path(file).exists()

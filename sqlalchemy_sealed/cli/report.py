@@ -95,7 +95,9 @@ def print_runs(states: Sequence[RunState]) -> None:
     for state in states:
         for worker in state.workers:
             talk(f"{state.table}: {worker} works on it")
-        if state.last_error and state.is_open:
+        if state.waits:
+            talk(f"{state.table}: a worker {state.last_error}")
+        elif state.last_error and state.is_open:
             ago = _duration(state.last_error_seconds)
             talk(f"{state.table}: last error {ago} ago: {state.last_error}")
         if state.advice:
@@ -120,7 +122,9 @@ def print_letters(letters: Sequence[ListedValue]) -> None:
                 letter.column,
                 letter.row_key,
                 letter.error,
-                "" if letter.version is None else f"v{letter.version}",
+                ""
+                if letter.version is None
+                else f"v{letter.version}, kid {str(letter.kid)[:16]}",
             ]
             for letter in letters
         ],

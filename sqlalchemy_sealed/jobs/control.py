@@ -18,7 +18,7 @@ from sqlalchemy_sealed.jobs.identity import Kind, RunIdentity
 from sqlalchemy_sealed.jobs.progress import Counts
 from sqlalchemy_sealed.jobs.ranges import Ranges
 from sqlalchemy_sealed.jobs.run import Run
-from sqlalchemy_sealed.jobs.status import RunStatus
+from sqlalchemy_sealed.jobs.status import WAITS, RunStatus
 from sqlalchemy_sealed.jobs.tables import database_time, has_tables, ranges, runs
 
 __all__ = [
@@ -31,6 +31,10 @@ __all__ = [
     "resume",
     "states",
 ]
+
+
+#: A waiting worker tells every ten seconds.
+_RECENT = 30.0
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,12 @@ class RunState:
         return RunStatus(self.status).open
 
     @property
+    def waits(self) -> bool:
+        """Whether a worker said not long ago why it does not work at this moment."""
+        said = self.last_error is not None and self.last_error.startswith(WAITS)
+        return said and (self.last_error_seconds or 0.0) < _RECENT
+
+    @property
     def eta_seconds(self) -> float | None:
         """Estimate of the seconds that the pass at work still takes.
 
@@ -85,7 +95,7 @@ class RunState:
             return "sealed reencrypt resume"
         if self.status == "stopped":
             return "look at the error, then run the same command again"
-        if self.is_open and not self.workers:
+        if self.is_open and not self.workers and not self.waits:
             return "nobody works on it; run the same command to go on"
         return ""
 
@@ -172,7 +182,11 @@ def _state(
     )
 
 
-def letters(engine: Engine, state: RunState, limit: int = 100) -> list[ListedValue]:
+#: Listed values that are shown of a table.
+LETTERS = 100
+
+
+def letters(engine: Engine, state: RunState, limit: int = LETTERS) -> list[ListedValue]:
     """Return the first values of a run that could not be moved."""
     return DeadLetters(state.id, state.table).listed(engine, limit)
 

@@ -121,7 +121,7 @@ class Job(ABC):
 
     def plan(self) -> list[Preflight]:
         """Look at every table and write nothing: rows, sizes, triggers, refusals."""
-        return [mover.preflight() for mover in self.movers()]
+        return [mover.try_out() for mover in self.movers()]
 
     def run(
         self,

@@ -7,13 +7,13 @@ with the same condition answers in less than a millisecond. Without one it is a 
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, func, literal, select, text
+from sqlalchemy import Connection, Engine, func, inspect, literal, select, text
 from sqlalchemy.sql.selectable import Select
 
 from sqlalchemy_sealed.errors import ConfigurationError
-from sqlalchemy_sealed.jobs.batch import make_batch
+from sqlalchemy_sealed.jobs.batch import DeadLetter, make_batch
 from sqlalchemy_sealed.jobs.deadletters import DeadLetters
 from sqlalchemy_sealed.jobs.move import Move
 from sqlalchemy_sealed.jobs.portable import PortableRows
@@ -22,6 +22,7 @@ from sqlalchemy_sealed.jobs.rowkey import RowKey, key_to_text
 __all__ = ["Leftovers"]
 
 _INDEXABLE = ("postgresql", "sqlite")
+_INDEX: Final = "sealed_left_"
 
 
 class Leftovers:
@@ -85,6 +86,12 @@ class Leftovers:
         # the row is only old.
         return unlisted or len(make_batch(found, self.move).changed)
 
+    def sample(self, limit: int = 100) -> tuple[int, list[DeadLetter]]:
+        """Try some of them, and write nothing; return how many, and what failed."""
+        with self._engine.connect() as connection:
+            found = connection.execute(self._found(limit)).all()
+        return len(found), make_batch(found, self.move).dead
+
     # -- the index ---------------------------------------------------------------
 
     @property
@@ -92,7 +99,7 @@ class Leftovers:
         """Name of the partial index; another active key needs another one."""
         move = self.move
         named = f"{move.name} {move.identity.column_names} {move.identity.target}"
-        return "sealed_left_" + hashlib.sha256(named.encode()).hexdigest()[:12]
+        return _INDEX + hashlib.sha256(named.encode()).hexdigest()[:12]
 
     def create_index(self) -> None:
         """Create the partial index on the rows that are left.
@@ -117,7 +124,7 @@ class Leftovers:
         )
 
     def drop_index(self) -> None:
-        """Drop the partial index, if it is there.
+        """Drop the partial index, and those that other active keys have left behind.
 
         Raises:
             ConfigurationError: the database has no partial indexes.
@@ -125,7 +132,16 @@ class Leftovers:
         """
         self._check_indexable()
         how = "CONCURRENTLY " if self._engine.dialect.name == "postgresql" else ""
-        self._ddl(f"DROP INDEX {how}IF EXISTS {self.index_name}")
+        table = self.move.table
+        known = inspect(self._engine).get_indexes(table.name, schema=table.schema)
+        for name in (index["name"] for index in known):
+            if name is not None and name.startswith(_INDEX):
+                self._ddl(f"DROP INDEX {how}IF EXISTS {self._schema()}{name}")
+
+    def _schema(self) -> str:
+        schema = self.move.table.schema
+        quote = self._engine.dialect.identifier_preparer
+        return "" if schema is None else f"{quote.quote_schema(schema)}."
 
     def _check_indexable(self) -> None:
         name = self._engine.dialect.name

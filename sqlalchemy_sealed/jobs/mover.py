@@ -103,6 +103,19 @@ class Mover:
         )
         self._vacuum = Vacuum(engine, move, self.run) if options.pace.vacuum else None
 
+    def try_out(self) -> Preflight:
+        """Look at the table as before a run, and try some of its rows."""
+        found = self.preflight()
+        if self.leftovers.can_tell and not found.refusals:
+            tried, dead = self.leftovers.sample()
+            if dead:
+                why = ", ".join(sorted({letter.error for letter in dead}))
+                found.warnings.append(
+                    f"{len(dead)} values of the first {tried} rows cannot be moved "
+                    f"({why}): look at the keyring, and at sealed verify"
+                )
+        return found
+
     def preflight(self, count: bool = True) -> Preflight:
         """Look at the table, and write nothing."""
         return inspect_table(self.engine, self.rows, count)

@@ -8,7 +8,17 @@ from types import MappingProxyType
 
 from sqlalchemy_sealed.errors import ReencryptionError
 
-__all__ = ["TRANSITIONS", "RunStatus", "check_transition", "sources_of"]
+__all__ = [
+    "TRANSITIONS",
+    "WAITS",
+    "RunStatus",
+    "check_transition",
+    "sources_of",
+]
+
+
+#: Begins what a worker writes down that has a reason not to work.
+WAITS = "waits: "
 
 
 class RunStatus(enum.Enum):

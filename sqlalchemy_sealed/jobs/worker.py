@@ -8,6 +8,7 @@ server writes one batch, the next is read and sealed here.
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -36,7 +37,7 @@ from sqlalchemy_sealed.jobs.progress import Counts
 from sqlalchemy_sealed.jobs.refusal import shown
 from sqlalchemy_sealed.jobs.run import Run
 from sqlalchemy_sealed.jobs.runrow import RunRow
-from sqlalchemy_sealed.jobs.status import RunStatus
+from sqlalchemy_sealed.jobs.status import WAITS, RunStatus
 from sqlalchemy_sealed.jobs.tally import Tally
 from sqlalchemy_sealed.jobs.transient import Trouble, trouble_of
 
@@ -48,6 +49,7 @@ _T = TypeVar("_T")
 _ATTEMPTS: Final = 12
 _LONGEST_WAIT: Final = 15.0
 _IDLE: Final = 0.5
+_TELL: Final = 10.0
 
 
 @dataclass
@@ -76,6 +78,7 @@ class Worker:
     def __post_init__(self) -> None:
         self.owner = new_owner()
         self._failures = 0
+        self._told = float("-inf")
 
     # -- ranges ------------------------------------------------------------------
 
@@ -159,9 +162,18 @@ class Worker:
         if why is None:
             return True
         self.tally.wait(row, why)
+        if row.status is not RunStatus.PAUSED:
+            self._tell_why(why)
         self.pacer.ask_again()
         self.pacer.sleep(_IDLE)
         return False
+
+    def _tell_why(self, why: str) -> None:
+        """Write down why this worker holds no range, for whoever asks whether it is."""
+        now = time.monotonic()
+        if now - self._told > _TELL:
+            self._told = now
+            self.run.note_error(f"{WAITS}{why}")
 
     def _attempt(self, lease: Lease, row: RunRow) -> None:
         """Work on a range; an error that passes is tried again a little later."""

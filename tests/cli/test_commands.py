@@ -252,6 +252,9 @@ def test_wrong_input_is_one_line_on_stderr_and_exit_code_1(
 def test_a_missing_table_is_one_line_and_exit_code_1(sealed, tmp_path, key_file):
     url = f"sqlite:///{tmp_path / 'empty.db'}"
     code, _, err = sealed("verify", *target(url, key_file))
+    assert (code, "empty.db, which does not exist" in err) == (1, True)
+    (tmp_path / "empty.db").touch()
+    code, _, err = sealed("verify", *target(url, key_file))
     assert code == 1
     assert "sealed: error: the database says: no such table: people" in err
 

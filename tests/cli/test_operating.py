@@ -17,7 +17,7 @@ from cli.test_commands import execute, key_file, sealed
 from job.application import Base, Person
 from job.shop import Base as ShopBase
 from servers import fresh_database, mariadb_url, postgresql_url
-from sqlalchemy import create_engine, insert, text
+from sqlalchemy import create_engine, insert, inspect, text
 
 from sqlalchemy_sealed import Keyring, bind_keyring
 from sqlalchemy_sealed.cli.keyfile import add_key, set_active
@@ -270,18 +270,100 @@ def test_metrics_are_served_while_the_run_works(sealed, rotated, key_file):
 
 @pytest.mark.parametrize("url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "said", "exits"),
     [
-        (["--full-speed", "--rate", "5"], "exclude each other"),
-        (["--window", "late"], "no window of time"),
-        (["--max-lag", "1"], "throttle_query"),
+        (["--full-speed", "--rate", "5"], "exclude each other", 2),
+        (["--rate", "nan"], "more than 0", 2),
+        (["--window", "late"], "no window of time", 2),
+        (["--max-lag", "1"], "throttle_query", 1),
     ],
 )
 def test_options_that_cannot_be_meant_are_one_line(
-    sealed, rotated, key_file, options, said
+    sealed, rotated, key_file, options, said, exits
 ):
     code, _, err = sealed("reencrypt", *where(rotated, key_file), *options)
-    assert (code, said in err) == (1, True)
+    assert (code, said in err) == (exits, True)
+
+
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+def test_a_mistyped_command_is_no_target(sealed, rotated, key_file):
+    code, _, err = sealed("reencrypt", "statsu")
+    assert (code, "no such command: statsu" in err) == (2, True)
+    assert (
+        "no run of nosuch"
+        in sealed("reencrypt", "status", "--table", "nosuch", "--url", rotated)[2]
+    )
+
+
+def test_a_worker_that_waits_says_so(sealed, rotated, key_file, tmp_path):
+    """Whoever looks must not take it for dead."""
+    pause = tmp_path / "pause"
+    pause.touch()
+    worker = start(rotated, key_file, "--pause-file", pause)
+    look = ("reencrypt", "status", "--url", rotated)
+    try:
+        wait_for(lambda: "a worker waits" in sealed(*look)[2])
+        said = sealed(*look)[2]
+        assert str(pause) in said
+        assert "nobody works on it" not in said
+    finally:
+        pause.unlink()
+        out, err = worker.communicate(timeout=60)
+    assert worker.returncode == 0, err
+
+
+@pytest.mark.parametrize("url", ["postgresql"], indirect=True)
+def test_other_workers_end_with_the_first(sealed, rotated, key_file):
+    """`kill -9` of the command does not leave processes that go on in silence."""
+    first = start(rotated, key_file, "--workers", 2, "--rate", 200)
+    look = ("reencrypt", "status", "--url", rotated, "--json")
+    workers = lambda: json.loads(sealed(*look)[1])["runs"][0]["workers"]
+    wait_for(lambda: scanned(rotated) > 0)
+    first.kill()
+    first.communicate(timeout=30)
+    wait_for(lambda: workers() == [])
+    before = scanned(rotated)
+    time.sleep(1)
+    assert scanned(rotated) == before < ROWS
+
+
+def test_the_plan_tries_some_rows(sealed, rotated, key_file):
+    engine = create_engine(rotated)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE people SET name = :v"), {"v": b"plaintext"})
+    engine.dispose()
+    code, _, err = sealed("reencrypt", *where(rotated, key_file), "--dry-run")
+    assert code == 0
+    assert "100 values of the first 100 rows cannot be moved (NotSealedError)" in err
+
+
+def test_a_fence_that_cannot_be_put_up_is_not(sealed, rotated, key_file):
+    engine = create_engine(rotated)
+    change = text("UPDATE people SET name = :v WHERE id = 1")
+    with engine.begin() as connection:
+        connection.execute(change, {"v": b"plaintext"})
+    code, _, err = sealed("fence", "add", *where(rotated, key_file))
+    assert (code, "1 rows are outside" in err) == (1, True)
+    with engine.begin() as connection:
+        connection.execute(change, {"v": b"other plaintext"})
+    engine.dispose()
+    place = ["job.application:Person", "--url", rotated]
+    assert json.loads(sealed("fence", "list", *place, "--json")[1]) == []
+
+
+@pytest.mark.parametrize("url", ["sqlite", "postgresql"], indirect=True)
+def test_indexes_of_former_keys_are_dropped_too(sealed, rotated, key_file):
+    left = ["left", *where(rotated, key_file), "--index"]
+    assert sealed(*left, "create")[0] == 0
+    rotate = ["keys", "rotate", "--keys", key_file, "--now", "--url", rotated]
+    assert sealed(*rotate)[0] == 0
+    assert sealed(*left, "create")[0] == 0
+    engine = create_engine(rotated)
+    names = lambda: [i["name"] for i in inspect(engine).get_indexes("people")]
+    assert len(names()) == 2
+    assert sealed(*left, "drop")[0] == 0
+    assert names() == []
+    engine.dispose()
 
 
 def test_a_key_is_destroyed_only_when_nothing_is_left_under_it(
@@ -297,6 +379,18 @@ def test_a_key_is_destroyed_only_when_nothing_is_left_under_it(
     destroy[2] = 2
     assert "is active" in sealed(*destroy)[2]
     destroy[2] = 1
+    other = [
+        "job.application:Wide",
+        "--url",
+        rotated,
+        "--keys",
+        key_file,
+        "--full-speed",
+    ]
+    assert sealed("reencrypt", *other)[0] == 0
+    code, _, err = sealed(*destroy)
+    assert (code, "were not counted: wide" in err) == (1, True)
+    destroy[3] = "job.application:Base"
     code, _, err = sealed(*destroy)
     assert (code, "none under it" in err) == (0, True)
     assert [key.version for key in Keyring.from_file(key_file)] == [2]
