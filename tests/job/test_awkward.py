@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import traceback
 
 import pytest
@@ -309,3 +310,22 @@ def test_a_row_that_is_refused_is_not_shown(engine, keyring, pace, again):
     assert "TOPSECRET" not in everything_of(caught.value)
     if engine.name == "postgresql":
         assert "short" in str(caught.value)
+
+
+@pytest.mark.parametrize("database_url", ["postgresql", "mariadb"], indirect=True)
+@PACES
+def test_rows_that_are_held_for_long_are_waited_for_between_passes(
+    engine, keyring, pace, new_engine
+):
+    table = sealed_table()
+    rows = [{"id": n, "name": f"v{n}"} for n in range(50)]
+    fill(engine, table, rows)
+    keyring.rotate()
+    holder = new_engine().connect()
+    holder.execute(text("SELECT id FROM people WHERE id < 3 FOR UPDATE"))
+    threading.Timer(3.0, holder.close).start()
+    [report] = Reencryption(engine, table, pace=pace).run()
+    assert (report.counts.moved, report.left) == (50, 0)
+    with engine.connect() as connection:
+        sweeps = connection.scalar(text("SELECT sweep FROM sealed_runs"))
+    assert 0 < sweeps < 7
