@@ -1,1 +1,30 @@
-"""Alembic operations for sealed columns (the package of the migrations to come)."""
+"""Alembic operations for sealed columns.
+
+One line in ``env.py`` makes them known, in every version of Alembic that has
+``op``::
+
+    import alembic_ext
+
+Revisions then have ``op.encrypt_column``, ``op.decrypt_column``,
+``op.reencrypt_columns``, ``op.create_blind_index``, ``op.drop_blind_index``,
+``op.seal_fence`` and ``op.drop_seal_fence``. They move rows with the jobs of
+``sqlalchemy_sealed``: in batches that are committed one by one, resumable, verified.
+"""
+
+from __future__ import annotations
+
+from alembic_ext.blindindex import CreateBlindIndexOp, DropBlindIndexOp
+from alembic_ext.decrypt import DecryptColumnOp
+from alembic_ext.encrypt import EncryptColumnOp
+from alembic_ext.fence import DropSealFenceOp, SealFenceOp
+from alembic_ext.reencrypt import ReencryptColumnsOp
+
+__all__ = [
+    "CreateBlindIndexOp",
+    "DecryptColumnOp",
+    "DropBlindIndexOp",
+    "DropSealFenceOp",
+    "EncryptColumnOp",
+    "ReencryptColumnsOp",
+    "SealFenceOp",
+]

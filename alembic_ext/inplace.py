@@ -1,0 +1,70 @@
+"""A character column that holds plaintext and envelopes in turn: room and collation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from alembic.operations import Operations
+from alembic.util import CommandError
+from sqlalchemy.dialects import mysql
+from sqlalchemy.types import TypeEngine
+
+from alembic_ext.table import stored_type
+from sqlalchemy_sealed import EncryptedType
+
+__all__ = ["check_text", "make_room", "restore"]
+
+
+def check_text(name: str, type_: EncryptedType[Any]) -> None:
+    """Refuse a declaration that cannot share a column with plaintext.
+
+    Raises:
+        CommandError: envelopes are stored as bytes.
+
+    """
+    if type_.storage != "text":
+        raise CommandError(
+            f"{name}: only a character column can hold plaintext and envelopes. "
+            'Name another column, into="...", or declare storage="text"'
+        )
+
+
+def make_room(
+    operations: Operations, table: str, column: str, schema: str | None
+) -> None:
+    """Widen a character column, so that an envelope fits and is compared by bytes."""
+    dialect = operations.impl.dialect.name
+    if dialect == "sqlite":
+        return  # which has no lengths, and compares bytes
+    wide: TypeEngine[Any] = sa.Text()
+    if dialect in {"mysql", "mariadb"}:
+        wide = mysql.MEDIUMTEXT(charset="utf8mb4", collation="utf8mb4_bin")
+    if not operations.migration_context.as_sql:
+        connection = operations.get_bind()
+        stored = stored_type(connection, table, schema, column)
+        if not isinstance(stored, sa.String):
+            raise CommandError(
+                f"{table}.{column} is no character column but {stored!r}; name another "
+                'column for its envelopes, into="..."'
+            )
+        if _is_like(stored, wide):
+            return
+    operations.alter_column(table, column, type_=wide, schema=schema)
+
+
+def _is_like(stored: Any, wide: Any) -> bool:
+    same = type(stored).__name__.upper() == type(wide).__name__.upper()
+    return same and getattr(stored, "collation", None) == wide.collation
+
+
+def restore(
+    operations: Operations,
+    table: str,
+    column: str,
+    inner: TypeEngine[Any],
+    schema: str | None,
+) -> None:
+    """Give a column the type of its plaintext again."""
+    if operations.impl.dialect.name != "sqlite":
+        operations.alter_column(table, column, type_=inner, schema=schema)
