@@ -10,7 +10,8 @@ from alembic.operations import MigrateOperation, Operations
 from alembic.util import CommandError
 
 from alembic_ext import state
-from alembic_ext.encrypt import add_sealed
+from alembic_ext.columns import add_sealed
+from alembic_ext.declared import pinned
 from alembic_ext.moving import is_offline, leave_gap, run_job
 from alembic_ext.table import table_of
 from sqlalchemy_sealed import EncryptedType, IndexFill
@@ -160,6 +161,5 @@ def _drop(operations: Operations, op: DropBlindIndexOp) -> None:
         if column.name != op.column_name:
             operations.drop_column(op.table_name, column.name, schema=op.schema)
     if not is_offline(operations):
-        without = op.type_.copy()
-        without.index = None
+        without = pinned(op.type_, op.type_.context, index=False)
         state.record(operations, op.table_name, op.column_name, without, op.schema)

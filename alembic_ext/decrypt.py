@@ -9,12 +9,16 @@ import sqlalchemy as sa
 from alembic.operations import MigrateOperation, Operations
 
 from alembic_ext import state
-from alembic_ext.inplace import check_text, restore
+from alembic_ext.blindindex import DropBlindIndexOp
+from alembic_ext.columns import drop_sealed
+from alembic_ext.declared import of_field, pinned
+from alembic_ext.inplace import restore
 from alembic_ext.moving import is_offline, leave_gap, run_job
+from alembic_ext.swap import moving, swap
 from alembic_ext.table import column_names, table_of
 from sqlalchemy_sealed import Decryption, EncryptedType
 
-__all__ = ["DecryptColumnOp", "drop_sealed"]
+__all__ = ["DecryptColumnOp"]
 
 
 @Operations.register_operation("decrypt_column")
@@ -25,7 +29,7 @@ class DecryptColumnOp(MigrateOperation):
         table_name: the table.
         column_name: the sealed column.
         type_: its declaration.
-        into: the column for the plaintext; ``None`` is in place.
+        into: the column for the plaintext; ``None`` keeps the name.
         schema: of the table.
         drop: whether the sealed column is dropped when every value is opened.
 
@@ -59,7 +63,7 @@ class DecryptColumnOp(MigrateOperation):
         schema: str | None = None,
         drop: bool = False,
     ) -> None:
-        """Open the values of a sealed column, into another one or in place.
+        """Open the values of a sealed column, into another one or under its name.
 
         Args:
             table_name: the table.
@@ -92,48 +96,58 @@ class DecryptColumnOp(MigrateOperation):
 
 @Operations.implementation_for(DecryptColumnOp)
 def _decrypt(operations: Operations, op: DecryptColumnOp) -> None:
-    offline = is_offline(operations)
-    if op.into is None:
-        check_text(f"{op.table_name}.{op.column_name}", op.type_)
-    elif offline or op.into not in column_names(
-        operations.get_bind(), op.table_name, op.schema
-    ):
-        plain: sa.Column[Any] = sa.Column(op.into, op.type_.inner, nullable=True)
-        operations.add_column(op.table_name, plain, schema=op.schema)
-    if offline:
-        pair = op.column_name if op.into is None else f"{op.into}={op.column_name}"
-        leave_gap(operations, f"sealed decrypt MODULE:MODEL --column {pair}")
+    place = op.table_name, op.column_name, op.schema
+    if op.into is not None:
+        _add_plain(operations, op)
+        _move(operations, op, op.type_, op.into)
+    elif op.type_.storage == "text":
+        _move(operations, op, op.type_, op.column_name)
+        restore(operations, *place, op.type_.inner)
     else:
-        run_job(operations, partial(_job, op=op))
-        state.forget(operations, op.table_name, op.column_name, op.schema)
-    if op.into is None:
-        restore(operations, op.table_name, op.column_name, op.type_.inner, op.schema)
-    elif op.drop:
+        kind = of_field(op.type_, op.table_name, op.column_name)
+        if op.type_.index is not None:
+            operations.invoke(
+                DropBlindIndexOp(op.table_name, op.column_name, kind, op.schema)
+            )
+        without = pinned(kind, kind.context, index=False)
+        fill = partial(_move, operations, op, without)
+        swap(operations, *place, op.type_.inner, fill, moving(op.column_name))
+    if not is_offline(operations):
+        state.forget(operations, *place)
+        state.forget(operations, op.table_name, moving(op.column_name), op.schema)
+    if op.into is not None and op.drop:
         drop_sealed(operations, op.table_name, op.column_name, op.type_, op.schema)
 
 
-def _job(engine: Any, op: DecryptColumnOp, **options: Any) -> Decryption:
-    plain = op.into or op.column_name
-    kinds: dict[str, Any] = {op.column_name: op.type_.copy()}
-    if op.into is not None:
-        kinds[op.into] = op.type_.inner
+def _add_plain(operations: Operations, op: DecryptColumnOp) -> None:
+    known: set[str] = set()
+    if not is_offline(operations):
+        known = column_names(operations.get_bind(), op.table_name, op.schema)
+    if op.into not in known:
+        plain: sa.Column[Any] = sa.Column(op.into, op.type_.inner, nullable=True)
+        operations.add_column(op.table_name, plain, schema=op.schema)
+
+
+def _move(
+    operations: Operations, op: DecryptColumnOp, kind: EncryptedType[Any], plain: str
+) -> None:
+    if is_offline(operations):
+        sealed = op.column_name
+        pair = sealed if plain == sealed else f"{plain}={sealed}"
+        leave_gap(operations, f"sealed decrypt MODULE:MODEL --column {pair}")
+    else:
+        run_job(operations, partial(_job, op=op, kind=kind, plain=plain))
+
+
+def _job(
+    engine: Any,
+    op: DecryptColumnOp,
+    kind: EncryptedType[Any],
+    plain: str,
+    **options: Any,
+) -> Decryption:
+    kinds: dict[str, Any] = {op.column_name: kind.copy()}
+    if plain != op.column_name:
+        kinds[plain] = kind.inner
     table = table_of(engine, op.table_name, op.schema, kinds)
     return Decryption(engine, table, {plain: op.column_name}, **options)
-
-
-def drop_sealed(
-    operations: Operations,
-    table: str,
-    column: str,
-    type_: EncryptedType[Any],
-    schema: str | None,
-) -> None:
-    """Drop a sealed column, and those of its index."""
-    declared = sa.Table(
-        table, sa.MetaData(), sa.Column(column, type_.copy()), schema=schema
-    )
-    for index in declared.indexes:
-        name = str(index.name)
-        operations.drop_index(name, table_name=table, schema=schema)
-    for one in reversed(declared.columns.values()):
-        operations.drop_column(table, one.name, schema=schema)

@@ -5,16 +5,19 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-import sqlalchemy as sa
 from alembic.operations import MigrateOperation, Operations
 
 from alembic_ext import state
-from alembic_ext.inplace import check_text, make_room
+from alembic_ext.blindindex import CreateBlindIndexOp
+from alembic_ext.columns import add_sealed
+from alembic_ext.declared import of_field, pinned
+from alembic_ext.inplace import make_room
 from alembic_ext.moving import is_offline, leave_gap, run_job
-from alembic_ext.table import column_names, table_of
+from alembic_ext.swap import swap
+from alembic_ext.table import table_of
 from sqlalchemy_sealed import EncryptedType, Encryption
 
-__all__ = ["EncryptColumnOp", "add_sealed"]
+__all__ = ["EncryptColumnOp"]
 
 
 @Operations.register_operation("encrypt_column")
@@ -26,8 +29,9 @@ class EncryptColumnOp(MigrateOperation):
         column_name: the column with the plaintext.
         type_: the declaration of the sealed column, as in the model. Without
             ``context=`` its field id is the table and the sealed column.
-        into: the sealed column; ``None`` is in place, in a character column.
+        into: the sealed column; ``None`` keeps the name.
         schema: of the table.
+        nullable: whether the sealed column may hold NULL.
         drop: whether the plaintext column is dropped when every value is sealed.
 
     """
@@ -40,7 +44,9 @@ class EncryptColumnOp(MigrateOperation):
         into: str | None = None,
         schema: str | None = None,
         drop: bool = False,
+        nullable: bool = True,
     ) -> None:
+        self.nullable = nullable
         self.table_name = table_name
         self.column_name = column_name
         self.type_ = type_
@@ -59,8 +65,9 @@ class EncryptColumnOp(MigrateOperation):
         into: str | None = None,
         schema: str | None = None,
         drop: bool = False,
+        nullable: bool = True,
     ) -> None:
-        """Seal the values of a column, into another one or in place.
+        """Seal the values of a column, into another one or under its own name.
 
         The sealed column is added if it is not there. Rows are moved in batches that
         are committed one by one, after what the revision did before; a revision that
@@ -70,17 +77,21 @@ class EncryptColumnOp(MigrateOperation):
             table_name: the table.
             column_name: the column with the plaintext.
             type_: the declaration of the sealed column, as in the model.
-            into: the sealed column; without it the column itself is used, in the text
-                form.
+            into: the sealed column. Without it the column keeps its name: with
+                ``storage="text"`` values change in place, otherwise another column is
+                filled, and takes its place at the end.
             schema: of the table.
             drop: drop the plaintext column at the end. Values are kept otherwise, for
                 the application that still reads them.
+            nullable: whether the sealed column may hold NULL at the end.
 
         Raises:
             CommandError: a value could not be moved, or a column cannot hold both.
 
         """
-        operations.invoke(cls(table_name, column_name, type_, into, schema, drop))
+        operations.invoke(
+            cls(table_name, column_name, type_, into, schema, drop, nullable)
+        )
 
     def reverse(self) -> MigrateOperation:
         """Return the way back."""
@@ -100,55 +111,51 @@ class EncryptColumnOp(MigrateOperation):
 
 @Operations.implementation_for(EncryptColumnOp)
 def _encrypt(operations: Operations, op: EncryptColumnOp) -> None:
-    sealed = op.into or op.column_name
-    if op.into is None:
-        check_text(f"{op.table_name}.{op.column_name}", op.type_)
-        make_room(operations, op.table_name, op.column_name, op.schema)
-    else:
+    place = op.table_name, op.column_name, op.schema
+    if op.into is not None:
         add_sealed(operations, op.table_name, op.into, op.type_, op.schema)
-    if is_offline(operations):
-        pair = op.column_name + ("" if op.into is None else f"={op.into}")
-        leave_gap(operations, f"sealed encrypt MODULE:MODEL --column {pair}")
+        _move(operations, op, op.type_, op.into)
+    elif op.type_.storage == "text":
+        make_room(operations, *place)
+        _move(operations, op, op.type_, op.column_name)
     else:
-        run_job(operations, partial(_job, op=op))
+        kind = of_field(op.type_, op.table_name, op.column_name)
+        without = pinned(kind, kind.context, index=False)
+        fill = partial(_move, operations, op, without)
+        swap(operations, *place, without, fill, op.column_name)
+        if op.type_.index is not None:
+            operations.invoke(
+                CreateBlindIndexOp(op.table_name, op.column_name, kind, op.schema)
+            )
+    if not is_offline(operations):
+        sealed = op.into or op.column_name
         state.record(operations, op.table_name, sealed, op.type_, op.schema)
+    if op.into is not None and not op.nullable:
+        with operations.batch_alter_table(op.table_name, schema=op.schema) as batch:
+            batch.alter_column(op.into, existing_type=op.type_, nullable=False)
     if op.into is not None and op.drop:
         operations.drop_column(op.table_name, op.column_name, schema=op.schema)
 
 
-def _job(engine: Any, op: EncryptColumnOp, **options: Any) -> Encryption:
-    sealed = op.into or op.column_name
-    kinds: dict[str, Any] = {sealed: op.type_.copy()}
-    if op.into is not None:
-        kinds[op.column_name] = op.type_.inner
+def _move(
+    operations: Operations, op: EncryptColumnOp, kind: EncryptedType[Any], sealed: str
+) -> None:
+    if is_offline(operations):
+        pair = op.column_name + ("" if sealed == op.column_name else f"={sealed}")
+        leave_gap(operations, f"sealed encrypt MODULE:MODEL --column {pair}")
+    else:
+        run_job(operations, partial(_job, op=op, kind=kind, sealed=sealed))
+
+
+def _job(
+    engine: Any,
+    op: EncryptColumnOp,
+    kind: EncryptedType[Any],
+    sealed: str,
+    **options: Any,
+) -> Encryption:
+    kinds: dict[str, Any] = {sealed: kind.copy()}
+    if sealed != op.column_name:
+        kinds[op.column_name] = kind.inner
     table = table_of(engine, op.table_name, op.schema, kinds)
     return Encryption(engine, table, {op.column_name: sealed}, **options)
-
-
-def add_sealed(
-    operations: Operations,
-    table: str,
-    column: str,
-    type_: EncryptedType[Any],
-    schema: str | None,
-) -> None:
-    """Add a sealed column, and those of its index, unless they are there."""
-    known = set()
-    if not is_offline(operations):
-        known = column_names(operations.get_bind(), table, schema)
-    declared = sa.Table(
-        table, sa.MetaData(), sa.Column(column, type_.copy()), schema=schema
-    )
-    for one in declared.columns:
-        if one.name in known:
-            continue
-        operations.add_column(
-            table, sa.Column(one.name, one.type, nullable=True), schema=schema
-        )
-    for index in declared.indexes:
-        if not {c.name for c in index.columns} <= known:
-            names = [c.name for c in index.columns]
-            unique = bool(index.unique)
-            operations.create_index(
-                index.name, table, names, schema=schema, unique=unique
-            )

@@ -11,23 +11,8 @@ from sqlalchemy.dialects import mysql
 from sqlalchemy.types import TypeEngine
 
 from alembic_ext.table import stored_type
-from sqlalchemy_sealed import EncryptedType
 
-__all__ = ["check_text", "make_room", "restore"]
-
-
-def check_text(name: str, type_: EncryptedType[Any]) -> None:
-    """Refuse a declaration that cannot share a column with plaintext.
-
-    Raises:
-        CommandError: envelopes are stored as bytes.
-
-    """
-    if type_.storage != "text":
-        raise CommandError(
-            f"{name}: only a character column can hold plaintext and envelopes. "
-            'Name another column, into="...", or declare storage="text"'
-        )
+__all__ = ["make_room", "restore"]
 
 
 def make_room(
@@ -62,8 +47,8 @@ def restore(
     operations: Operations,
     table: str,
     column: str,
-    inner: TypeEngine[Any],
     schema: str | None,
+    inner: TypeEngine[Any],
 ) -> None:
     """Give a column the type of its plaintext again."""
     if operations.impl.dialect.name != "sqlite":

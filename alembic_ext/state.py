@@ -10,13 +10,14 @@ from typing import Any
 import sqlalchemy as sa
 from alembic.operations import Operations
 
+from alembic_ext.declared import to_json
 from sqlalchemy_sealed import EncryptedType
 
-__all__ = ["forget", "record", "sealed_columns"]
+__all__ = ["forget", "record", "recorded", "remember", "sealed_columns"]
 
 _metadata = sa.MetaData()
 
-#: One row per sealed column; the declaration is for people, and for autogenerate.
+#: One row per sealed column; the declaration is JSON, for autogenerate.
 sealed_columns = sa.Table(
     "sealed_columns",
     _metadata,
@@ -34,15 +35,40 @@ def record(
     schema: str | None,
 ) -> None:
     """Write down that a column is sealed."""
+    _write(operations, table, column, schema, to_json(type_))
+
+
+def remember(operations: Operations, table: str, name: str, schema: str | None) -> None:
+    """Write down that a column was filled, and is about to take another one's place."""
+    _write(operations, table, name, schema, "{}")
+
+
+def _write(
+    operations: Operations, table: str, column: str, schema: str | None, what: str
+) -> None:
     connection = operations.get_bind()
     _metadata.create_all(connection, checkfirst=True)
     forget(operations, table, column, schema)
     row = {
         "table_name": _name(table, schema),
         "column_name": column,
-        "declaration": repr(type_),
+        "declaration": what,
     }
     connection.execute(sealed_columns.insert(), row)
+
+
+def recorded(
+    connection: sa.Connection, table: str, schema: str | None
+) -> dict[str, str]:
+    """Return the declaration of each sealed column of a table, as JSON."""
+    if not sa.inspect(connection).has_table(sealed_columns.name):
+        return {}
+    found = connection.execute(
+        sa.select(sealed_columns.c.column_name, sealed_columns.c.declaration).where(
+            sealed_columns.c.table_name == _name(table, schema)
+        )
+    )
+    return {row[0]: row[1] for row in found}
 
 
 def forget(operations: Operations, table: str, column: str, schema: str | None) -> None:

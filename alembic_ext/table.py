@@ -12,7 +12,7 @@ from alembic.util import CommandError
 from sqlalchemy import Column, Connection, MetaData, Table, inspect
 from sqlalchemy.types import TypeEngine
 
-__all__ = ["column_names", "stored_type", "table_of"]
+__all__ = ["column_names", "is_nullable", "stored_type", "table_of"]
 
 
 def table_of(
@@ -51,6 +51,14 @@ def column_names(connection: Connection, name: str, schema: str | None) -> set[s
     if not inspector.has_table(name, schema=schema):
         return set()
     return {column["name"] for column in inspector.get_columns(name, schema=schema)}
+
+
+def is_nullable(
+    connection: Connection, name: str, schema: str | None, column: str
+) -> bool:
+    """Tell whether a column may hold NULL."""
+    found = inspect(connection).get_columns(name, schema=schema)
+    return next(one["nullable"] for one in found if one["name"] == column)
 
 
 def stored_type(

@@ -1,0 +1,84 @@
+"""Declarations of sealed columns: pinned to their field, and as a row of the state."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy.types import TypeEngine
+
+from sqlalchemy_sealed import BlindIndex, Blocks, Bucket, EncryptedType, Padme, SuiteId
+
+__all__ = ["from_json", "of_field", "pinned", "to_json"]
+
+_PADDINGS = {kind.__name__: kind for kind in (Blocks, Bucket, Padme)}
+_SUITES = {
+    SuiteId.XAES_256_GCM: "randomized",
+    SuiteId.AES_256_SIV: "deterministic",
+}
+
+
+def pinned(
+    type_: EncryptedType[Any], context: str | None, index: bool = True
+) -> EncryptedType[Any]:
+    """Return the same declaration with another context, as ``EncryptedType`` itself.
+
+    A type that belongs to a column takes its field id from there; while values move
+    through a column of another name, they are sealed for the one they end up in.
+    """
+    return EncryptedType(
+        type_.inner,
+        context=type_.context if type_.pinned else context,
+        suite=type_.suite,
+        storage=type_.storage,
+        padding=type_.padding,
+        accept_leakage=type_.accept_leakage,
+        salt_epoch=type_.salt_epoch,
+        accepts=type_.accepts,
+        index=type_.index if index else None,
+    )
+
+
+def of_field(type_: EncryptedType[Any], table: str, column: str) -> EncryptedType[Any]:
+    """Return the declaration pinned to the field of a column."""
+    return pinned(type_, f"{table}.{column}")
+
+
+def to_json(type_: EncryptedType[Any]) -> str:
+    """Return what the database remembers of a declaration: no key, and no code."""
+    padding: Any = type_.padding
+    if padding is not None and not isinstance(padding, str):
+        padding = {"kind": type(padding).__name__, **asdict(padding)}
+    index: Any = None
+    if type_.index is not None and isinstance(type_.index.normalize, str | None):
+        index = asdict(type_.index)
+    return json.dumps(
+        {
+            "inner": repr(type_.inner),  # for people
+            "context": type_.context if type_.pinned else None,
+            "suite": _SUITES[type_.suite],
+            "storage": type_.storage,
+            "padding": padding,
+            "accept_leakage": type_.accept_leakage,
+            "index": index,
+        }
+    )
+
+
+def from_json(text: str, inner: TypeEngine[Any]) -> EncryptedType[Any]:
+    """Return the declaration that the database remembers, around a type."""
+    found = json.loads(text)
+    padding = found["padding"]
+    if isinstance(padding, dict):
+        padding = _PADDINGS[padding.pop("kind")](**padding)
+    index = found["index"]
+    return EncryptedType(
+        inner,
+        context=found["context"],
+        suite=found["suite"],
+        storage=found["storage"],
+        padding=padding,
+        accept_leakage=found["accept_leakage"],
+        index=None if index is None else BlindIndex(**index),
+    )

@@ -1,0 +1,87 @@
+"""A column whose type changes with its values: another one is filled, and renamed.
+
+A character column cannot hold the bytes of envelopes. What holds them comes beside it,
+is filled, and takes its name and its place when every value is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import sqlalchemy as sa
+from alembic.operations import Operations
+from alembic.util import CommandError
+from sqlalchemy.types import TypeEngine
+
+from alembic_ext import state
+from alembic_ext.moving import is_offline
+from alembic_ext.table import column_names, is_nullable
+
+__all__ = ["moving", "swap"]
+
+
+def moving(column: str) -> str:
+    """Return the name of the column that takes another one's place."""
+    return f"{column}_moving"
+
+
+def swap(
+    operations: Operations,
+    table: str,
+    column: str,
+    schema: str | None,
+    kind: TypeEngine[Any],
+    fill: Callable[[str], None],
+    mark: str,
+) -> None:
+    """Replace a column by one of another type that is filled from it.
+
+    It may be killed anywhere, and goes on where it stopped.
+
+    Args:
+        operations: of the revision.
+        table: the table.
+        column: the column, whose name stays.
+        schema: of the table.
+        kind: the new type.
+        fill: moves the values into the column of the name it is given.
+        mark: the name under which the state remembers that it was filled; whoever
+            calls takes it back, or leaves it, in the transaction of the revision.
+
+    """
+    other = moving(column)
+    known, nullable = {column}, True
+    if not is_offline(operations):
+        connection = operations.get_bind()
+        known = column_names(connection, table, schema)
+        if not known & {column, other}:
+            raise CommandError(f"{table} has no column {column}")
+        if column not in known:
+            _rename(operations, table, other, column, schema)
+            return
+        if other not in known and mark in state.recorded(connection, table, schema):
+            return  # renamed already, and killed before the revision was written down
+        nullable = is_nullable(connection, table, schema, column)
+    if other not in known:
+        new: sa.Column[Any] = sa.Column(other, kind, nullable=True)
+        operations.add_column(table, new, schema=schema)
+    fill(other)
+    if not nullable:
+        with operations.batch_alter_table(table, schema=schema) as batch:
+            batch.alter_column(other, existing_type=kind, nullable=False)
+    if not is_offline(operations):
+        state.remember(operations, table, mark, schema)
+    operations.drop_column(table, column, schema=schema)
+    _rename(operations, table, other, column, schema)
+
+
+def _rename(
+    operations: Operations, table: str, old: str, new: str, schema: str | None
+) -> None:
+    quote = operations.impl.dialect.identifier_preparer
+    place = quote.format_table(sa.Table(table, sa.MetaData(), schema=schema))
+    # The same on every supported database, and nothing is to be repeated in it.
+    operations.execute(
+        f"ALTER TABLE {place} RENAME COLUMN {quote.quote(old)} TO {quote.quote(new)}"
+    )
