@@ -9,10 +9,12 @@ Revisions then have ``op.encrypt_column``, ``op.decrypt_column``,
 ``op.reencrypt_columns``, ``op.create_blind_index``, ``op.drop_blind_index``,
 ``op.seal_fence`` and ``op.drop_seal_fence``. They move rows with the jobs of
 ``sqlalchemy_sealed``: in batches that are committed one by one, resumable, verified.
+Autogenerate notices columns that became sealed, and writes these operations.
 """
 
 from __future__ import annotations
 
+from alembic_ext.autogenerate import compare
 from alembic_ext.blindindex import CreateBlindIndexOp, DropBlindIndexOp
 from alembic_ext.decrypt import DecryptColumnOp
 from alembic_ext.encrypt import EncryptColumnOp
@@ -27,4 +29,5 @@ __all__ = [
     "EncryptColumnOp",
     "ReencryptColumnsOp",
     "SealFenceOp",
+    "compare",
 ]

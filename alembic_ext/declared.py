@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 from sqlalchemy.types import TypeEngine
@@ -52,7 +52,8 @@ def to_json(type_: EncryptedType[Any]) -> str:
         padding = {"kind": type(padding).__name__, **asdict(padding)}
     index: Any = None
     if type_.index is not None and isinstance(type_.index.normalize, str | None):
-        index = asdict(type_.index)
+        options = [one.name for one in fields(type_.index) if one.init]
+        index = {name: getattr(type_.index, name) for name in options}
     return json.dumps(
         {
             "inner": repr(type_.inner),  # for people

@@ -99,8 +99,9 @@ class EncryptColumnOp(MigrateOperation):
 
         sealed, plain = self.into or self.column_name, self.column_name
         into = None if self.into is None else plain
+        drop = into is not None
         return DecryptColumnOp(
-            self.table_name, sealed, self.type_, into, self.schema, drop=True
+            self.table_name, sealed, self.type_, into, self.schema, drop
         )
 
     def to_diff_tuple(self) -> tuple[Any, ...]:

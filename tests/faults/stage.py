@@ -18,6 +18,7 @@ import pytest
 from sqlalchemy_sealed.jobs import lease, pipeline, ranges, steps
 from sqlalchemy_sealed.jobs.mariadb import MariadbRows
 from sqlalchemy_sealed.jobs.pace import Pacer
+from sqlalchemy_sealed.jobs.worker import Worker
 
 __all__ = ["Killed", "Theatre", "set_up"]
 
@@ -76,11 +77,23 @@ def set_up(theatre: Theatre) -> Iterator[None]:
         patch.setattr(steps, "reached", reached)
         patch.setattr(Pacer, "sleep", lambda _pacer, s: s > 0 and theatre.slept(s))
         patch.setattr(ranges, "is_gone", theatre.is_gone)
+        patch.setattr(Worker, "_failed", _failed(theatre, Worker._failed))
         if not theatre.racing:
             patch.setattr(MariadbRows, "submit_in_thread", _submit(theatre))
             patch.setattr(pipeline._Sent, "_send", _send(pipeline._Sent._send))
         yield
     assert lease.LEASE_SECONDS > 30  # a lease never ends by itself in a schedule
+
+
+def _failed(theatre: Theatre, original: Any) -> Any:
+    """Stay killed when the rollback of a connection that was cut hides the kill."""
+
+    def failed(worker: Any, error: BaseException) -> None:
+        if theatre.dead:
+            raise Killed
+        original(worker, error)
+
+    return failed
 
 
 def _submit(theatre: Theatre) -> Any:

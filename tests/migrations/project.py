@@ -33,6 +33,8 @@ else:
             context.configure(
                 connection=connection,
                 sealed_keyring=options["keyring"],
+                target_metadata=options.get("metadata"),
+                render_as_batch=connection.dialect.name == "sqlite",
                 transaction_per_migration=options.get("per_migration", False),
                 **options.get("configure", {}),
             )
@@ -91,6 +93,18 @@ class Project:
         )
         (self._versions / f"{name}.py").write_text(body)
         self._last = name
+
+    def autogenerate(self, metadata, name: str) -> str:
+        """Write a revision by autogenerate and return its text."""
+        self.config.attributes["metadata"] = metadata
+        script = command.revision(self.config, name, autogenerate=True, rev_id=name)
+        self._last = name
+        return Path(script.path).read_text()
+
+    def check(self, metadata) -> None:
+        """Refuse if autogenerate finds anything."""
+        self.config.attributes["metadata"] = metadata
+        command.check(self.config)
 
     def upgrade(self, to: str = "head", **options: bool) -> None:
         """Apply revisions."""

@@ -1,0 +1,63 @@
+"""What autogenerate notices: columns that became sealed, and the way back.
+
+It comes last and looks at what Alembic has found: a changed type, a new column, nothing
+at all where the storage is the same. What is sealed already is remembered by a table of
+the database, since types do not tell, and an empty table has no rows to look at.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import sqlalchemy as sa
+from alembic.autogenerate import comparators
+from alembic.autogenerate.api import AutogenContext
+from alembic.operations import ops
+from alembic.util import DispatchPriority, PriorityDispatchResult
+
+from alembic_ext import state
+from alembic_ext.changes import TableChanges
+from alembic_ext.render import render_item
+from sqlalchemy_sealed.jobs.tables import dead_letters, fences, ranges, runs
+
+__all__ = ["compare"]
+
+#: Tables of ours, which no model declares.
+_OWN: Final = frozenset(
+    table.name for table in (state.sealed_columns, dead_letters, fences, ranges, runs)
+)
+
+
+@comparators.dispatch_for("autogenerate", priority=DispatchPriority.LAST)
+def compare(context: AutogenContext, upgrade: ops.UpgradeOps) -> PriorityDispatchResult:
+    """Put operations of ours where Alembic's would store plaintext, or nothing."""
+    _render_our_types(context)
+    upgrade.ops = [op for op in upgrade.ops if not _is_own(op)]
+    connection = context.connection
+    if connection is None:
+        return PriorityDispatchResult.CONTINUE
+    inspector = sa.inspect(connection)
+    for table in context.sorted_tables:
+        if inspector.has_table(table.name, schema=table.schema):
+            known = state.recorded(connection, table.name, table.schema)
+            found = inspector.get_columns(table.name, schema=table.schema)
+            stored = {column["name"]: column["type"] for column in found}
+            TableChanges(upgrade, table, known, stored).apply()
+    return PriorityDispatchResult.CONTINUE
+
+
+def _is_own(op: Any) -> bool:
+    return getattr(op, "table_name", None) in _OWN
+
+
+def _render_our_types(context: AutogenContext) -> None:
+    users = context.opts.get("render_item")
+    if getattr(users, "sealed", False):
+        return
+
+    def render(kind: str, item: Any, context: AutogenContext) -> str | bool:
+        found: str | bool = users(kind, item, context) if users else False
+        return found if found is not False else render_item(kind, item, context)
+
+    render.sealed = True  # type: ignore[attr-defined]
+    context.opts["render_item"] = render

@@ -1,0 +1,130 @@
+"""Operations and sealed types as the text of a revision: no key, no model."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+import sqlalchemy as sa
+from alembic.autogenerate.api import AutogenContext
+from alembic.autogenerate.render import (
+    _repr_type,
+    renderers,
+)
+from sqlalchemy.dialects import mysql
+
+from alembic_ext.blindindex import CreateBlindIndexOp, DropBlindIndexOp
+from alembic_ext.declared import pinned
+from alembic_ext.decrypt import DecryptColumnOp
+from alembic_ext.encrypt import EncryptColumnOp
+from alembic_ext.fence import DropSealFenceOp, SealFenceOp
+from alembic_ext.reencrypt import ReencryptColumnsOp
+from sqlalchemy_sealed import EncryptedType
+from sqlalchemy_sealed.indextype import IndexTermType
+
+__all__ = ["render_item"]
+
+#: What a declaration is made of, by its public name.
+_NAMES: Final = re.compile(r"\b(EncryptedType|BlindIndex|Blocks|Bucket|Padme)\(")
+_PREFIX: Final = r"sqlalchemy_sealed.\1("
+
+
+def render_item(kind: str, item: Any, context: AutogenContext) -> str | bool:
+    """Render a type of ours; the signature is that of Alembic's ``render_item``."""
+    if kind == "type" and isinstance(item, EncryptedType):
+        # The columns of an index are rendered as columns: it must not add them, too.
+        return _type(pinned(item, None, index=False), context)
+    if kind == "type" and isinstance(item, IndexTermType):
+        # A revision needs the storage only, which can be indexed everywhere.
+        short = mysql.VARBINARY(item.index.length)
+        storage = sa.LargeBinary().with_variant(short, "mysql", "mariadb")
+        return _repr_type(storage, context)
+    return False
+
+
+def _type(type_: EncryptedType[Any], context: AutogenContext) -> str:
+    context.imports.add("import sqlalchemy_sealed")
+    inner = repr(type_.inner)
+    rendered = _repr_type(type_.inner, context)
+    text = repr(type_)
+    assert inner in text  # noqa: S101 - it begins with it
+    first, _, rest = text.partition(inner)
+    prefixed = [_NAMES.sub(_PREFIX, part) for part in (first, rest)]
+    # Former declarations repeat the inner type.
+    return prefixed[0] + rendered + prefixed[1].replace(inner, rendered)
+
+
+def _call(context: AutogenContext, name: str, *parts: Any, **options: Any) -> str:
+    prefix = context.opts["alembic_module_prefix"] or ""
+    given = [part if isinstance(part, _Text) else repr(part) for part in parts]
+    given += [f"{key}={value!r}" for key, value in options.items() if value is not None]
+    return f"{prefix}{name}({', '.join(given)})"
+
+
+class _Text(str):
+    """Rendered already."""
+
+    __slots__ = ()
+
+
+@renderers.dispatch_for(EncryptColumnOp)
+def _encrypt(context: AutogenContext, op: EncryptColumnOp) -> str:
+    return _call(
+        context,
+        "encrypt_column",
+        op.table_name,
+        op.column_name,
+        _Text(_type(op.type_, context)),
+        into=op.into,
+        schema=op.schema,
+        drop=op.drop or None,
+        nullable=None if op.nullable else False,
+    )
+
+
+@renderers.dispatch_for(DecryptColumnOp)
+def _decrypt(context: AutogenContext, op: DecryptColumnOp) -> str:
+    return _call(
+        context,
+        "decrypt_column",
+        op.table_name,
+        op.column_name,
+        _Text(_type(op.type_, context)),
+        into=op.into,
+        schema=op.schema,
+        drop=op.drop or None,
+    )
+
+
+@renderers.dispatch_for(ReencryptColumnsOp)
+def _reencrypt(context: AutogenContext, op: ReencryptColumnsOp) -> str:
+    columns = ", ".join(
+        f"{name!r}: {_type(kind, context)}" for name, kind in op.columns.items()
+    )
+    text = _Text(f"{{{columns}}}")
+    return _call(context, "reencrypt_columns", op.table_name, text, schema=op.schema)
+
+
+def _column(context: AutogenContext, name: str, op: Any) -> str:
+    text = _Text(_type(op.type_, context))
+    return _call(context, name, op.table_name, op.column_name, text, schema=op.schema)
+
+
+@renderers.dispatch_for(CreateBlindIndexOp)
+def _create_index(context: AutogenContext, op: CreateBlindIndexOp) -> str:
+    return _column(context, "create_blind_index", op)
+
+
+@renderers.dispatch_for(DropBlindIndexOp)
+def _drop_index(context: AutogenContext, op: DropBlindIndexOp) -> str:
+    return _column(context, "drop_blind_index", op)
+
+
+@renderers.dispatch_for(SealFenceOp)
+def _fence(context: AutogenContext, op: SealFenceOp) -> str:
+    return _column(context, "seal_fence", op)
+
+
+@renderers.dispatch_for(DropSealFenceOp)
+def _drop_fence(context: AutogenContext, op: DropSealFenceOp) -> str:
+    return _column(context, "drop_seal_fence", op)
