@@ -94,6 +94,14 @@ class Project:
         (self._versions / f"{name}.py").write_text(body)
         self._last = name
 
+    def write(self, name: str, body: str) -> None:
+        """Write the next revision, with its functions as they are."""
+        empty = "" if "def downgrade" in body else "\ndef downgrade():\n    pass\n"
+        head = REVISION.partition("def upgrade")[0]
+        text = head.format(name=name, before=self._last) + body + empty
+        (self._versions / f"{name}.py").write_text(text)
+        self._last = name
+
     def autogenerate(self, metadata, name: str) -> str:
         """Write a revision by autogenerate and return its text."""
         self.config.attributes["metadata"] = metadata
