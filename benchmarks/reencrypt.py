@@ -123,7 +123,8 @@ def _swapped(people: People) -> float:
     # What the job would do without a path of its own for this database.
     rows = min(people.rows, _LOOPED)
     people.fresh(rows)
-    with patch("sqlalchemy_sealed.jobs.mariadb.MariadbRows", PortableRows):
+    portable = lambda engine, move, _polite: PortableRows(engine, move)  # noqa: E731
+    with patch("sqlalchemy_sealed.jobs.mariadb.MariadbRows", portable):
         return rows / timed(lambda: move(people, rows))
 
 
