@@ -19,6 +19,7 @@ from alembic_ext.blindindex import CreateBlindIndexOp, DropBlindIndexOp
 from alembic_ext.decrypt import DecryptColumnOp
 from alembic_ext.encrypt import EncryptColumnOp
 from alembic_ext.fence import DropSealFenceOp, SealFenceOp
+from alembic_ext.record import ForgetSealedColumnOp, RecordSealedColumnOp
 from alembic_ext.reencrypt import ReencryptColumnsOp
 
 __all__ = [
@@ -27,6 +28,8 @@ __all__ = [
     "DropBlindIndexOp",
     "DropSealFenceOp",
     "EncryptColumnOp",
+    "ForgetSealedColumnOp",
+    "RecordSealedColumnOp",
     "ReencryptColumnsOp",
     "SealFenceOp",
     "compare",

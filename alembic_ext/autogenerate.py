@@ -7,6 +7,7 @@ the database, since types do not tell, and an empty table has no rows to look at
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -17,7 +18,11 @@ from alembic.util import DispatchPriority, PriorityDispatchResult
 
 from alembic_ext import state
 from alembic_ext.changes import TableChanges
+from alembic_ext.declared import pinned
+from alembic_ext.record import ForgetSealedColumnOp, RecordSealedColumnOp
 from alembic_ext.render import render_item
+from sqlalchemy_sealed import EncryptedType
+from sqlalchemy_sealed.envelope import SENTINEL, TEXT_PREFIX
 from sqlalchemy_sealed.jobs.tables import dead_letters, fences, ranges, runs
 
 __all__ = ["compare"]
@@ -26,6 +31,8 @@ __all__ = ["compare"]
 _OWN: Final = frozenset(
     table.name for table in (state.sealed_columns, dead_letters, fences, ranges, runs)
 )
+
+_SENTINEL: Final = bytes((SENTINEL,))
 
 
 @comparators.dispatch_for("autogenerate", priority=DispatchPriority.LAST)
@@ -36,14 +43,51 @@ def compare(context: AutogenContext, upgrade: ops.UpgradeOps) -> PriorityDispatc
     connection = context.connection
     if connection is None:
         return PriorityDispatchResult.CONTINUE
+    _forget_dropped(connection, upgrade)
     inspector = sa.inspect(connection)
     for table in context.sorted_tables:
-        if inspector.has_table(table.name, schema=table.schema):
-            known = state.recorded(connection, table.name, table.schema)
-            found = inspector.get_columns(table.name, schema=table.schema)
-            stored = {column["name"]: column["type"] for column in found}
-            TableChanges(upgrade, table, known, stored).apply()
+        if not inspector.has_table(table.name, schema=table.schema):
+            _record_new(upgrade, table)
+            continue
+        known = state.recorded(connection, table.name, table.schema)
+        found = inspector.get_columns(table.name, schema=table.schema)
+        stored = {column["name"]: column["type"] for column in found}
+        looks = partial(_looks_sealed, connection, table)
+        TableChanges(upgrade, table, known, stored, looks).apply()
     return PriorityDispatchResult.CONTINUE
+
+
+def _record_new(upgrade: ops.UpgradeOps, table: sa.Table) -> None:
+    created = any(
+        isinstance(op, ops.CreateTableOp)
+        and (op.table_name, op.schema) == (table.name, table.schema)
+        for op in upgrade.ops
+    )
+    for column in table.columns if created else ():
+        if isinstance(column.type, EncryptedType):
+            kind = pinned(column.type, None)
+            place = table.name, column.name, kind, table.schema
+            upgrade.ops.append(RecordSealedColumnOp(*place))
+
+
+def _forget_dropped(connection: sa.Connection, upgrade: ops.UpgradeOps) -> None:
+    for op in [op for op in upgrade.ops if isinstance(op, ops.DropTableOp)]:
+        for name in state.recorded(connection, op.table_name, op.schema):
+            place = op.table_name, name, op.schema
+            upgrade.ops.append(ForgetSealedColumnOp(*place))
+
+
+def _looks_sealed(connection: sa.Connection, table: sa.Table, name: str) -> bool | None:
+    """Look at one value of a column; tell nothing where there is none."""
+    value: sa.ColumnClause[Any] = sa.column(name)
+    place = sa.table(table.name, value, schema=table.schema)
+    query = sa.select(value).select_from(place).where(value.is_not(None)).limit(1)
+    found = connection.scalar(query)
+    if found is None:
+        return None
+    if isinstance(found, str):
+        return found.startswith(TEXT_PREFIX)
+    return isinstance(found, bytes | memoryview) and bytes(found[:1]) == _SENTINEL
 
 
 def _is_own(op: Any) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
@@ -13,6 +13,7 @@ from alembic_ext.blindindex import CreateBlindIndexOp, DropBlindIndexOp
 from alembic_ext.declared import from_json, pinned
 from alembic_ext.decrypt import DecryptColumnOp
 from alembic_ext.encrypt import EncryptColumnOp
+from alembic_ext.record import ForgetSealedColumnOp, RecordSealedColumnOp
 from sqlalchemy_sealed import EncryptedType
 
 __all__ = ["TableChanges"]
@@ -29,6 +30,7 @@ class TableChanges:
         table: of the model.
         recorded: declaration of each column that is known to be sealed.
         stored: type of each column in the database.
+        looks_sealed: looks at a value of a column, if there is one.
 
     """
 
@@ -38,11 +40,13 @@ class TableChanges:
         table: sa.Table,
         recorded: Mapping[str, str],
         stored: Mapping[str, Any],
+        looks_sealed: Callable[[str], bool | None],
     ) -> None:
         self._upgrade = upgrade
         self._table = table
         self._recorded = recorded
         self._stored = stored
+        self._looks_sealed = looks_sealed
         self._columns = {column.name: column for column in table.columns}
         #: What Alembic has found for this table.
         self._found: list[Any] = []
@@ -83,12 +87,16 @@ class TableChanges:
     def _sealed(self, column: sa.Column[Any], type_: EncryptedType[Any]) -> None:
         name, schema = column.name, self._table.schema
         if name in self._recorded:
-            self._take_type(name)  # from one declaration to another there is no ALTER
+            self._declared_anew(name, type_)
         added = self._find(ops.AddColumnOp, name)
         plain = name.removesuffix(_SUFFIX)
         fills = added is not None and plain != name and plain in self._stored
         if not fills and (added or not self._is_plain(name, type_)):
-            if not added and self._take_terms(name, type_):
+            if added is not None:
+                declared = pinned(type_, None)
+                args = self._table.name, name, declared, schema
+                self._ours.append(RecordSealedColumnOp(*args))
+            elif self._take_terms(name, type_):
                 declared = pinned(type_, None)
                 args = self._table.name, name, declared, schema
                 self._ours.append(CreateBlindIndexOp(*args))
@@ -117,14 +125,26 @@ class TableChanges:
             )
         )
 
+    def _declared_anew(self, name: str, type_: EncryptedType[Any]) -> None:
+        # From one declaration to another there is no ALTER.
+        self._take_type(name)
+        former = from_json(self._recorded[name], type_.inner)
+        if former.storage != type_.storage:
+            warn(
+                f"{self._table.name}.{name} is stored as {former.storage} and declared "
+                f"as {type_.storage}: no operation changes that. Declare another "
+                "column, and move the values: op.decrypt_column, op.encrypt_column"
+            )
+
     def _is_plain(self, name: str, type_: EncryptedType[Any]) -> bool:
         if name in self._recorded or name not in self._stored:
             return False
-        if type_.storage == "text":
-            return True
-        # Bytes that nobody has recorded are taken for sealed: the application may have
-        # created the table before these operations were there.
-        return _python_type(self._stored[name]) is not bytes
+        # The application may have created the table before these operations were there:
+        # then a value tells; without one, the type does, where it can.
+        looks = self._looks_sealed(name)
+        if looks is not None:
+            return not looks
+        return type_.storage == "text" or _python_type(self._stored[name]) is not bytes
 
     # -- columns that were sealed ------------------------------------------------
 
@@ -143,7 +163,11 @@ class TableChanges:
         plain = name if column is not None else name.removesuffix(_SUFFIX)
         target = self._columns.get(plain)
         if target is None:
-            return  # the column goes, and its values with it
+            if self._find(ops.DropColumnOp, name) is not None:
+                # The column goes, and its values with it.
+                gone = ForgetSealedColumnOp(self._table.name, name, schema)
+                self._ours.append(gone)
+            return
         former = from_json(declaration, target.type)
         self._drop_terms(name, former)
         self._take_type(name)

@@ -18,6 +18,7 @@ from alembic_ext.declared import pinned
 from alembic_ext.decrypt import DecryptColumnOp
 from alembic_ext.encrypt import EncryptColumnOp
 from alembic_ext.fence import DropSealFenceOp, SealFenceOp
+from alembic_ext.record import ForgetSealedColumnOp, RecordSealedColumnOp
 from alembic_ext.reencrypt import ReencryptColumnsOp
 from sqlalchemy_sealed import EncryptedType
 from sqlalchemy_sealed.indextype import IndexTermType
@@ -118,6 +119,17 @@ def _create_index(context: AutogenContext, op: CreateBlindIndexOp) -> str:
 @renderers.dispatch_for(DropBlindIndexOp)
 def _drop_index(context: AutogenContext, op: DropBlindIndexOp) -> str:
     return _column(context, "drop_blind_index", op)
+
+
+@renderers.dispatch_for(RecordSealedColumnOp)
+def _record(context: AutogenContext, op: RecordSealedColumnOp) -> str:
+    return _column(context, "record_sealed_column", op)
+
+
+@renderers.dispatch_for(ForgetSealedColumnOp)
+def _forget(context: AutogenContext, op: ForgetSealedColumnOp) -> str:
+    name = "forget_sealed_column"
+    return _call(context, name, op.table_name, op.column_name, schema=op.schema)
 
 
 @renderers.dispatch_for(SealFenceOp)

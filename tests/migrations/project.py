@@ -43,6 +43,31 @@ else:
     finally:
         engine.dispose()
 """
+ASYNC_ENV = """
+import asyncio
+from alembic import context
+from sqlalchemy.ext.asyncio import create_async_engine
+import alembic_ext
+
+config = context.config
+
+def migrate(connection):
+    context.configure(
+        connection=connection,
+        sealed_keyring=config.attributes["keyring"],
+        **config.attributes.get("configure", {}),
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+async def run():
+    engine = create_async_engine(config.attributes["async_url"])
+    async with engine.connect() as connection:
+        await connection.run_sync(migrate)
+    await engine.dispose()
+
+asyncio.run(run())
+"""
 REVISION = """
 import sqlalchemy as sa
 from alembic import op
@@ -74,7 +99,8 @@ class Project:
         self._last: str | None = None
         self._versions = folder / "migrations" / "versions"
         self._versions.mkdir(parents=True)
-        (folder / "migrations" / "env.py").write_text(ENV)
+        self.env = folder / "migrations" / "env.py"
+        self.env.write_text(ENV)
         template = folder / "migrations" / "script.py.mako"
         template.write_text((Path(command.__file__).parent / MAKO).read_text())
         self.output = io.StringIO()

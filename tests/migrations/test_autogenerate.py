@@ -165,13 +165,64 @@ def test_a_new_table_is_created_as_it_is(project):
     metadata = model(plain("ssn"), plain("note"))
     key = Column("id", Integer, primary_key=True)
     kind = EncryptedType(String(20), index=BlindIndex(normalize="email"))
-    Table("visits", metadata, key, Column("reason", kind))
+    text = EncryptedType(sa.Text(), storage="text")
+    Table("visits", metadata, key, Column("reason", kind), Column("text", text))
     written = project.autogenerate(metadata, "visits")
     assert "sqlalchemy_sealed.EncryptedType(sa.String(length=20)" in written
     assert "VARBINARY(length=16)" in written
     project.upgrade()
     project.check(metadata)
+    gone = project.autogenerate(model(plain("ssn"), plain("note")), "gone")
+    assert "op.forget_sealed_column('visits', 'text')" in gone
+    project.upgrade()
+    assert project.rows("SELECT * FROM sealed_columns") == []
     project.downgrade("r1")
+
+
+def test_a_new_column_without_a_source_is_born_sealed(project):
+    text = EncryptedType(sa.Text(), storage="text")
+    after = model(plain("ssn"), plain("note"), Column("remark", text))
+    written = project.autogenerate(after, "remark")
+    assert "encrypt_column" not in written
+    project.upgrade()
+    project.check(after)
+    written = project.autogenerate(model(plain("ssn"), plain("note")), "gone")
+    assert "op.forget_sealed_column('patients', 'remark')" in written
+    project.upgrade()
+    assert project.rows("SELECT * FROM sealed_columns") == []
+
+
+@pytest.mark.parametrize("storage", ["binary", "text"])
+def test_a_table_that_was_sealed_before_is_left_alone(project, storage):
+    """An application that has created its tables itself; and bytes that are not."""
+    metadata = MetaData()
+    kind = EncryptedType(sa.LargeBinary(), storage=storage)
+    table = Table(
+        "files", metadata, Column("id", Integer, primary_key=True), Column("data", kind)
+    )
+    engine = project.engine()
+    metadata.create_all(engine)
+    with engine.begin() as connection:
+        connection.execute(table.insert().values(id=1, data=b"content"))
+    Table(
+        "patients",
+        metadata,
+        Column("id", Integer, primary_key=True),
+        plain("ssn"),
+        plain("note"),
+    )
+    project.check(metadata)
+    if storage == "binary":
+        with engine.begin() as connection:
+            change = sa.text("UPDATE files SET data = :v")
+            connection.execute(change, {"v": b"plaintext"})
+        written = project.autogenerate(metadata, "sealing")
+        assert "op.encrypt_column('files', 'data'" in written
+        project.upgrade()
+        project.check(metadata)
+        with engine.connect() as connection:
+            assert connection.scalar(sa.select(table.c.data)) == b"plaintext"
+    engine.dispose()
 
 
 def test_what_is_bound_to_its_row_is_left_to_the_model(project):

@@ -12,8 +12,18 @@ import pytest
 from alembic.util import CommandError
 from sqlalchemy.exc import OperationalError
 from alembic.operations import Operations
-from sqlalchemy import inspect
-from sqlalchemy import Column, Integer, MetaData, String, Table, select, text
+from migrations.project import ASYNC_ENV
+from sqlalchemy import (
+    Column,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    inspect,
+    make_url,
+    select,
+    text,
+)
 
 from sqlalchemy_sealed import BlindIndex, EncryptedType, Pace
 from sqlalchemy_sealed.errors import FenceError
@@ -287,6 +297,23 @@ def test_who_writes_plaintext_only_is_told(project):
         with pytest.raises(CommandError, match="deploy what writes the new form first"):
             project.upgrade()
     assert project.version() == "r1"
+
+
+@pytest.mark.parametrize(
+    ("database_url", "driver"),
+    [("sqlite", "sqlite+aiosqlite"), ("postgresql", "postgresql+asyncpg")],
+    indirect=["database_url"],
+)
+def test_an_asynchronous_env(project, driver):
+    """Rows are moved through the synchronous driver of the same database."""
+    url = make_url(project.url).set(drivername=driver)
+    project.config.attributes["async_url"] = url
+    project.env.write_text(ASYNC_ENV)
+    encrypt(project, more=", drop=True")
+    project.upgrade()
+    assert sealed_values(project) == {n: ssn for n, ssn, _ in PLAIN}
+    project.downgrade("r1")
+    assert plaintext(project) == PLAIN
 
 
 def test_printed_sql_has_a_gap_and_no_value(project, monkeypatch):
