@@ -17,7 +17,7 @@ from alembic.operations import ops
 from alembic.util import DispatchPriority, PriorityDispatchResult
 
 from alembic_ext import state
-from alembic_ext.changes import TableChanges
+from alembic_ext.changes import TableChanges, is_on
 from alembic_ext.declared import pinned
 from alembic_ext.record import ForgetSealedColumnOp, RecordSealedColumnOp
 from alembic_ext.render import render_item
@@ -59,9 +59,7 @@ def compare(context: AutogenContext, upgrade: ops.UpgradeOps) -> PriorityDispatc
 
 def _record_new(upgrade: ops.UpgradeOps, table: sa.Table) -> None:
     created = any(
-        isinstance(op, ops.CreateTableOp)
-        and (op.table_name, op.schema) == (table.name, table.schema)
-        for op in upgrade.ops
+        isinstance(op, ops.CreateTableOp) and is_on(op, table) for op in upgrade.ops
     )
     for column in table.columns if created else ():
         if isinstance(column.type, EncryptedType):
@@ -85,6 +83,7 @@ def _looks_sealed(connection: sa.Connection, table: sa.Table, name: str) -> bool
     found = connection.scalar(query)
     if found is None:
         return None
+    # What begins as an envelope is none to be sealed again, even if it is damaged.
     if isinstance(found, str):
         return found.startswith(TEXT_PREFIX)
     return isinstance(found, bytes | memoryview) and bytes(found[:1]) == _SENTINEL

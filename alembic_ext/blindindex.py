@@ -5,12 +5,12 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-import sqlalchemy as sa
 from alembic.operations import MigrateOperation, Operations
 from alembic.util import CommandError
 
 from alembic_ext import state
-from alembic_ext.columns import add_sealed
+from alembic_ext.columnop import ColumnOp
+from alembic_ext.columns import add_sealed, drop_terms
 from alembic_ext.declared import pinned
 from alembic_ext.moving import is_offline, leave_gap, run_job
 from alembic_ext.table import table_of
@@ -19,7 +19,7 @@ from sqlalchemy_sealed import EncryptedType, IndexFill
 __all__ = ["CreateBlindIndexOp", "DropBlindIndexOp"]
 
 
-class _BlindIndexOp(MigrateOperation):
+class _BlindIndexOp(ColumnOp):
     def __init__(
         self,
         table_name: str,
@@ -32,10 +32,7 @@ class _BlindIndexOp(MigrateOperation):
                 f"{table_name}.{column_name}: the type declares no index; write "
                 "EncryptedType(..., index=BlindIndex(...)), as in the model"
             )
-        self.table_name = table_name
-        self.column_name = column_name
-        self.type_ = type_
-        self.schema = schema
+        super().__init__(table_name, column_name, type_, schema)
 
 
 @Operations.register_operation("create_blind_index")
@@ -49,6 +46,8 @@ class CreateBlindIndexOp(_BlindIndexOp):
         schema: of the table.
 
     """
+
+    name = "create_blind_index"
 
     @classmethod
     def create_blind_index(
@@ -76,13 +75,7 @@ class CreateBlindIndexOp(_BlindIndexOp):
 
     def reverse(self) -> MigrateOperation:
         """Return the way back."""
-        return DropBlindIndexOp(
-            self.table_name, self.column_name, self.type_, self.schema
-        )
-
-    def to_diff_tuple(self) -> tuple[Any, ...]:
-        """Return what ``alembic check`` shows."""
-        return ("create_blind_index", self.schema, self.table_name, self.column_name)
+        return self.same_column(DropBlindIndexOp)
 
 
 @Operations.register_operation("drop_blind_index")
@@ -96,6 +89,8 @@ class DropBlindIndexOp(_BlindIndexOp):
         schema: of the table.
 
     """
+
+    name = "drop_blind_index"
 
     @classmethod
     def drop_blind_index(
@@ -123,13 +118,7 @@ class DropBlindIndexOp(_BlindIndexOp):
 
     def reverse(self) -> MigrateOperation:
         """Return the way back."""
-        return CreateBlindIndexOp(
-            self.table_name, self.column_name, self.type_, self.schema
-        )
-
-    def to_diff_tuple(self) -> tuple[Any, ...]:
-        """Return what ``alembic check`` shows."""
-        return ("drop_blind_index", self.schema, self.table_name, self.column_name)
+        return self.same_column(CreateBlindIndexOp)
 
 
 @Operations.implementation_for(CreateBlindIndexOp)
@@ -143,23 +132,14 @@ def _create(operations: Operations, op: CreateBlindIndexOp) -> None:
 
 
 def _job(engine: Any, op: CreateBlindIndexOp, **options: Any) -> IndexFill:
-    kinds: dict[str, Any] = {op.column_name: op.type_.copy()}
+    kinds = {op.column_name: op.type_}
     table = table_of(engine, op.table_name, op.schema, kinds)
     return IndexFill(engine, table, **options)
 
 
 @Operations.implementation_for(DropBlindIndexOp)
 def _drop(operations: Operations, op: DropBlindIndexOp) -> None:
-    declared = sa.Table(
-        op.table_name, sa.MetaData(), sa.Column(op.column_name, op.type_.copy())
-    )
-    for index in declared.indexes:
-        operations.drop_index(
-            str(index.name), table_name=op.table_name, schema=op.schema
-        )
-    for column in declared.columns:
-        if column.name != op.column_name:
-            operations.drop_column(op.table_name, column.name, schema=op.schema)
+    drop_terms(operations, op.table_name, op.column_name, op.type_, op.schema)
     if not is_offline(operations):
         without = pinned(op.type_, op.type_.context, index=False)
         state.record(operations, op.table_name, op.column_name, without, op.schema)

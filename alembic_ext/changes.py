@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from alembic.operations import ops
 from alembic.util.messaging import warn
 
+from alembic_ext import state
 from alembic_ext.blindindex import CreateBlindIndexOp, DropBlindIndexOp
 from alembic_ext.declared import from_json, pinned
 from alembic_ext.decrypt import DecryptColumnOp
@@ -16,7 +17,7 @@ from alembic_ext.encrypt import EncryptColumnOp
 from alembic_ext.record import ForgetSealedColumnOp, RecordSealedColumnOp
 from sqlalchemy_sealed import EncryptedType
 
-__all__ = ["TableChanges"]
+__all__ = ["TableChanges", "is_on"]
 
 _SUFFIX: Final = "_encrypted"
 _Op = TypeVar("_Op")
@@ -52,12 +53,7 @@ class TableChanges:
         self._found: list[Any] = []
         self._at = len(upgrade.ops)
         for at, op in enumerate(upgrade.ops):
-            same = getattr(op, "table_name", None) == table.name
-            if (
-                isinstance(op, ops.ModifyTableOps)
-                and same
-                and op.schema == table.schema
-            ):
+            if isinstance(op, ops.ModifyTableOps) and is_on(op, table):
                 self._found, self._at = [*op.ops], at
         self._ours: list[ops.MigrateOperation] = []
         self._changed = False
@@ -68,7 +64,7 @@ class TableChanges:
             if isinstance(column.type, EncryptedType):
                 self._sealed(column, column.type)
         for name, declaration in self._recorded.items():
-            if declaration != _ON_ITS_WAY:
+            if declaration != state.ON_ITS_WAY:
                 self._recorded_before(name, declaration)
         if not self._ours and not self._changed:
             return
@@ -225,8 +221,9 @@ class TableChanges:
         return any(taken)
 
 
-#: What the state remembers of a column on its way to another one's place.
-_ON_ITS_WAY: Final = "{}"
+def is_on(op: Any, table: sa.Table) -> bool:
+    """Tell whether an operation is on a table."""
+    return (op.table_name, op.schema) == (table.name, table.schema)
 
 
 def _terms(name: str, type_: EncryptedType[Any]) -> list[str]:

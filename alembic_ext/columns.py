@@ -8,10 +8,10 @@ import sqlalchemy as sa
 from alembic.operations import Operations
 
 from alembic_ext.moving import is_offline
-from alembic_ext.table import column_names
+from alembic_ext.table import columns_of
 from sqlalchemy_sealed import EncryptedType
 
-__all__ = ["add_sealed", "drop_sealed"]
+__all__ = ["add_sealed", "drop_sealed", "drop_terms"]
 
 
 def add_sealed(
@@ -26,12 +26,10 @@ def add_sealed(
     indexed: set[str | None] = set()
     if not is_offline(operations):
         bind = operations.get_bind()
-        known = column_names(bind, table, schema)
+        known = set(columns_of(bind, table, schema))
         found = sa.inspect(bind).get_indexes(table, schema=schema)
         indexed = {index["name"] for index in found}
-    declared = sa.Table(
-        table, sa.MetaData(), sa.Column(column, type_.copy()), schema=schema
-    )
+    declared = _declared(table, column, type_, schema)
     for one in declared.columns:
         if one.name in known:
             continue
@@ -55,11 +53,29 @@ def drop_sealed(
     schema: str | None,
 ) -> None:
     """Drop a sealed column, and those of its index."""
-    declared = sa.Table(
-        table, sa.MetaData(), sa.Column(column, type_.copy()), schema=schema
-    )
+    drop_terms(operations, table, column, type_, schema)
+    operations.drop_column(table, column, schema=schema)
+
+
+def drop_terms(
+    operations: Operations,
+    table: str,
+    column: str,
+    type_: EncryptedType[Any],
+    schema: str | None,
+) -> None:
+    """Drop the columns of the index of a sealed column."""
+    declared = _declared(table, column, type_, schema)
     for index in declared.indexes:
-        name = str(index.name)
-        operations.drop_index(name, table_name=table, schema=schema)
-    for one in reversed(declared.columns.values()):
-        operations.drop_column(table, one.name, schema=schema)
+        operations.drop_index(str(index.name), table_name=table, schema=schema)
+    for one in declared.columns:
+        if one.name != column:
+            operations.drop_column(table, one.name, schema=schema)
+
+
+def _declared(
+    table: str, column: str, type_: EncryptedType[Any], schema: str | None
+) -> sa.Table:
+    """Return the column as a table declares it, with those that its type adds."""
+    own: sa.Column[Any] = sa.Column(column, type_.copy())
+    return sa.Table(table, sa.MetaData(), own, schema=schema)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import partial
 from typing import Any
 
@@ -10,19 +11,21 @@ from alembic.operations import MigrateOperation, Operations
 
 from alembic_ext import state
 from alembic_ext.blindindex import DropBlindIndexOp
+from alembic_ext.columnop import ValuesOp
 from alembic_ext.columns import drop_sealed
 from alembic_ext.declared import of_field, pinned
 from alembic_ext.inplace import restore
-from alembic_ext.moving import is_offline, leave_gap, run_job
+from alembic_ext.moving import is_offline
+from alembic_ext.pair import decrypt_pair
 from alembic_ext.swap import moving, swap
-from alembic_ext.table import column_names, table_of
-from sqlalchemy_sealed import Decryption, EncryptedType
+from alembic_ext.table import columns_of
+from sqlalchemy_sealed import EncryptedType
 
 __all__ = ["DecryptColumnOp"]
 
 
 @Operations.register_operation("decrypt_column")
-class DecryptColumnOp(MigrateOperation):
+class DecryptColumnOp(ValuesOp):
     """Open the values of a sealed column.
 
     Attributes:
@@ -35,21 +38,7 @@ class DecryptColumnOp(MigrateOperation):
 
     """
 
-    def __init__(
-        self,
-        table_name: str,
-        column_name: str,
-        type_: EncryptedType[Any],
-        into: str | None = None,
-        schema: str | None = None,
-        drop: bool = False,
-    ) -> None:
-        self.table_name = table_name
-        self.column_name = column_name
-        self.type_ = type_
-        self.into = into
-        self.schema = schema
-        self.drop = drop
+    name = "decrypt_column"
 
     @classmethod
     def decrypt_column(
@@ -84,14 +73,10 @@ class DecryptColumnOp(MigrateOperation):
         """Return the way back."""
         from alembic_ext.encrypt import EncryptColumnOp  # noqa: PLC0415 - each other
 
-        plain = self.into or self.column_name
         into = None if self.into is None else self.column_name
-        return EncryptColumnOp(self.table_name, plain, self.type_, into, self.schema)
-
-    def to_diff_tuple(self) -> tuple[Any, ...]:
-        """Return what ``alembic check`` shows."""
-        name = self.into or self.column_name
-        return ("decrypt_column", self.schema, self.table_name, self.column_name, name)
+        return EncryptColumnOp(
+            self.table_name, self.target, self.type_, into, self.schema
+        )
 
 
 @Operations.implementation_for(DecryptColumnOp)
@@ -99,9 +84,9 @@ def _decrypt(operations: Operations, op: DecryptColumnOp) -> None:
     place = op.table_name, op.column_name, op.schema
     if op.into is not None:
         _add_plain(operations, op)
-        _move(operations, op, op.type_, op.into)
+        decrypt_pair(operations, op, op.type_, op.into, op.column_name)
     elif op.type_.storage == "text":
-        _move(operations, op, op.type_, op.column_name)
+        decrypt_pair(operations, op, op.type_, op.column_name, op.column_name)
         restore(operations, *place, op.type_.inner)
     else:
         kind = of_field(op.type_, op.table_name, op.column_name)
@@ -110,7 +95,7 @@ def _decrypt(operations: Operations, op: DecryptColumnOp) -> None:
                 DropBlindIndexOp(op.table_name, op.column_name, kind, op.schema)
             )
         without = pinned(kind, kind.context, index=False)
-        fill = partial(_move, operations, op, without)
+        fill = partial(decrypt_pair, operations, op, without, sealed=op.column_name)
         swap(operations, *place, op.type_.inner, fill, moving(op.column_name))
     if not is_offline(operations):
         state.forget(operations, *place)
@@ -120,34 +105,9 @@ def _decrypt(operations: Operations, op: DecryptColumnOp) -> None:
 
 
 def _add_plain(operations: Operations, op: DecryptColumnOp) -> None:
-    known: set[str] = set()
+    known: Collection[str] = ()
     if not is_offline(operations):
-        known = column_names(operations.get_bind(), op.table_name, op.schema)
+        known = columns_of(operations.get_bind(), op.table_name, op.schema)
     if op.into not in known:
         plain: sa.Column[Any] = sa.Column(op.into, op.type_.inner, nullable=True)
         operations.add_column(op.table_name, plain, schema=op.schema)
-
-
-def _move(
-    operations: Operations, op: DecryptColumnOp, kind: EncryptedType[Any], plain: str
-) -> None:
-    if is_offline(operations):
-        sealed = op.column_name
-        pair = sealed if plain == sealed else f"{plain}={sealed}"
-        leave_gap(operations, f"sealed decrypt MODULE:MODEL --column {pair}")
-    else:
-        run_job(operations, partial(_job, op=op, kind=kind, plain=plain))
-
-
-def _job(
-    engine: Any,
-    op: DecryptColumnOp,
-    kind: EncryptedType[Any],
-    plain: str,
-    **options: Any,
-) -> Decryption:
-    kinds: dict[str, Any] = {op.column_name: kind.copy()}
-    if plain != op.column_name:
-        kinds[plain] = kind.inner
-    table = table_of(engine, op.table_name, op.schema, kinds)
-    return Decryption(engine, table, {plain: op.column_name}, **options)

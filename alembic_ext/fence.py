@@ -6,37 +6,18 @@ from typing import Any
 
 from alembic.operations import MigrateOperation, Operations
 
+from alembic_ext.columnop import ColumnOp
 from alembic_ext.moving import is_offline, leave_gap, lend_engine
 from alembic_ext.table import table_of
 from sqlalchemy_sealed import EncryptedType, FenceKind
-from sqlalchemy_sealed.jobs.fence import (
-    drop_fence,
-    fences_of,
-    look,
-    put_up,
-    validate,
-)
+from sqlalchemy_sealed.jobs.fence import drop_fence, fence_in, fences_of
 from sqlalchemy_sealed.targets import sealed_tables
 
 __all__ = ["DropSealFenceOp", "SealFenceOp"]
 
 
-class _FenceOp(MigrateOperation):
-    def __init__(
-        self,
-        table_name: str,
-        column_name: str,
-        type_: EncryptedType[Any],
-        schema: str | None = None,
-    ) -> None:
-        self.table_name = table_name
-        self.column_name = column_name
-        self.type_ = type_
-        self.schema = schema
-
-
 @Operations.register_operation("seal_fence")
-class SealFenceOp(_FenceOp):
+class SealFenceOp(ColumnOp):
     """Have the database refuse anything but envelopes in a column.
 
     Attributes:
@@ -46,6 +27,8 @@ class SealFenceOp(_FenceOp):
         schema: of the table.
 
     """
+
+    name = "seal_fence"
 
     @classmethod
     def seal_fence(
@@ -73,17 +56,11 @@ class SealFenceOp(_FenceOp):
 
     def reverse(self) -> MigrateOperation:
         """Return the way back."""
-        return DropSealFenceOp(
-            self.table_name, self.column_name, self.type_, self.schema
-        )
-
-    def to_diff_tuple(self) -> tuple[Any, ...]:
-        """Return what ``alembic check`` shows."""
-        return ("seal_fence", self.schema, self.table_name, self.column_name)
+        return self.same_column(DropSealFenceOp)
 
 
 @Operations.register_operation("drop_seal_fence")
-class DropSealFenceOp(_FenceOp):
+class DropSealFenceOp(ColumnOp):
     """Take a fence down.
 
     Attributes:
@@ -93,6 +70,8 @@ class DropSealFenceOp(_FenceOp):
         schema: of the table.
 
     """
+
+    name = "drop_seal_fence"
 
     @classmethod
     def drop_seal_fence(
@@ -117,11 +96,7 @@ class DropSealFenceOp(_FenceOp):
 
     def reverse(self) -> MigrateOperation:
         """Return the way back."""
-        return SealFenceOp(self.table_name, self.column_name, self.type_, self.schema)
-
-    def to_diff_tuple(self) -> tuple[Any, ...]:
-        """Return what ``alembic check`` shows."""
-        return ("drop_seal_fence", self.schema, self.table_name, self.column_name)
+        return self.same_column(SealFenceOp)
 
 
 @Operations.implementation_for(SealFenceOp)
@@ -134,10 +109,7 @@ def _seal(operations: Operations, op: SealFenceOp) -> None:
         lend_engine(operations) as engine,
     ):
         [sealed] = sealed_tables(_table(engine, op))
-        [column] = sealed.columns
-        look(engine, sealed, column, FenceKind.SHAPE)
-        for one in put_up(engine, sealed, FenceKind.SHAPE):
-            validate(engine, sealed, one)
+        fence_in(engine, sealed, FenceKind.SHAPE)
 
 
 @Operations.implementation_for(DropSealFenceOp)
@@ -155,5 +127,5 @@ def _drop(operations: Operations, op: DropSealFenceOp) -> None:
                 drop_fence(engine, sealed, one)
 
 
-def _table(engine: Any, op: _FenceOp) -> Any:
-    return table_of(engine, op.table_name, op.schema, {op.column_name: op.type_.copy()})
+def _table(engine: Any, op: ColumnOp) -> Any:
+    return table_of(engine, op.table_name, op.schema, {op.column_name: op.type_})

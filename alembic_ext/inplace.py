@@ -10,7 +10,7 @@ from alembic.util import CommandError
 from sqlalchemy.dialects import mysql
 from sqlalchemy.types import TypeEngine
 
-from alembic_ext.table import stored_type
+from alembic_ext.table import columns_of
 
 __all__ = ["make_room", "restore"]
 
@@ -26,8 +26,7 @@ def make_room(
     if dialect in {"mysql", "mariadb"}:
         wide = mysql.MEDIUMTEXT(charset="utf8mb4", collation="utf8mb4_bin")
     if not operations.migration_context.as_sql:
-        connection = operations.get_bind()
-        stored = stored_type(connection, table, schema, column)
+        stored = columns_of(operations.get_bind(), table, schema)[column]["type"]
         if not isinstance(stored, sa.String):
             raise CommandError(
                 f"{table}.{column} is no character column but {stored!r}; name another "

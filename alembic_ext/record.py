@@ -7,6 +7,7 @@ from typing import Any
 from alembic.operations import MigrateOperation, Operations
 
 from alembic_ext import state
+from alembic_ext.columnop import ColumnOp
 from alembic_ext.moving import is_offline
 from sqlalchemy_sealed import EncryptedType
 
@@ -14,7 +15,7 @@ __all__ = ["ForgetSealedColumnOp", "RecordSealedColumnOp"]
 
 
 @Operations.register_operation("record_sealed_column")
-class RecordSealedColumnOp(MigrateOperation):
+class RecordSealedColumnOp(ColumnOp):
     """Remember that a column is sealed, and move nothing.
 
     Attributes:
@@ -25,17 +26,7 @@ class RecordSealedColumnOp(MigrateOperation):
 
     """
 
-    def __init__(
-        self,
-        table_name: str,
-        column_name: str,
-        type_: EncryptedType[Any],
-        schema: str | None = None,
-    ) -> None:
-        self.table_name = table_name
-        self.column_name = column_name
-        self.type_ = type_
-        self.schema = schema
+    name = "record_sealed_column"
 
     @classmethod
     def record_sealed_column(
@@ -61,10 +52,6 @@ class RecordSealedColumnOp(MigrateOperation):
     def reverse(self) -> MigrateOperation:
         """Return the way back."""
         return ForgetSealedColumnOp(self.table_name, self.column_name, self.schema)
-
-    def to_diff_tuple(self) -> tuple[Any, ...]:
-        """Return what ``alembic check`` shows."""
-        return ("record_sealed_column", self.schema, self.table_name, self.column_name)
 
 
 @Operations.register_operation("forget_sealed_column")

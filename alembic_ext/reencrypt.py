@@ -76,6 +76,5 @@ def _reencrypt(operations: Operations, op: ReencryptColumnsOp) -> None:
 
 
 def _job(engine: Any, op: ReencryptColumnsOp, **options: Any) -> Reencryption:
-    kinds: dict[str, Any] = {name: kind.copy() for name, kind in op.columns.items()}
-    table = table_of(engine, op.table_name, op.schema, kinds)
+    table = table_of(engine, op.table_name, op.schema, op.columns)
     return Reencryption(engine, table, **options)

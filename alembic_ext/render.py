@@ -14,6 +14,7 @@ from alembic.autogenerate.render import (
 from sqlalchemy.dialects import mysql
 
 from alembic_ext.blindindex import CreateBlindIndexOp, DropBlindIndexOp
+from alembic_ext.columnop import ColumnOp, ValuesOp
 from alembic_ext.declared import pinned
 from alembic_ext.decrypt import DecryptColumnOp
 from alembic_ext.encrypt import EncryptColumnOp
@@ -68,35 +69,6 @@ class _Text(str):
     __slots__ = ()
 
 
-@renderers.dispatch_for(EncryptColumnOp)
-def _encrypt(context: AutogenContext, op: EncryptColumnOp) -> str:
-    return _call(
-        context,
-        "encrypt_column",
-        op.table_name,
-        op.column_name,
-        _Text(_type(op.type_, context)),
-        into=op.into,
-        schema=op.schema,
-        drop=op.drop or None,
-        nullable=None if op.nullable else False,
-    )
-
-
-@renderers.dispatch_for(DecryptColumnOp)
-def _decrypt(context: AutogenContext, op: DecryptColumnOp) -> str:
-    return _call(
-        context,
-        "decrypt_column",
-        op.table_name,
-        op.column_name,
-        _Text(_type(op.type_, context)),
-        into=op.into,
-        schema=op.schema,
-        drop=op.drop or None,
-    )
-
-
 @renderers.dispatch_for(ReencryptColumnsOp)
 def _reencrypt(context: AutogenContext, op: ReencryptColumnsOp) -> str:
     columns = ", ".join(
@@ -106,37 +78,33 @@ def _reencrypt(context: AutogenContext, op: ReencryptColumnsOp) -> str:
     return _call(context, "reencrypt_columns", op.table_name, text, schema=op.schema)
 
 
-def _column(context: AutogenContext, name: str, op: Any) -> str:
-    text = _Text(_type(op.type_, context))
-    return _call(context, name, op.table_name, op.column_name, text, schema=op.schema)
+def _column(context: AutogenContext, op: ColumnOp, **more: Any) -> str:
+    kind = _Text(_type(op.type_, context))
+    options = {"schema": op.schema, **more}
+    return _call(context, op.name, op.table_name, op.column_name, kind, **options)
 
 
-@renderers.dispatch_for(CreateBlindIndexOp)
-def _create_index(context: AutogenContext, op: CreateBlindIndexOp) -> str:
-    return _column(context, "create_blind_index", op)
+for _one in (
+    CreateBlindIndexOp,
+    DropBlindIndexOp,
+    RecordSealedColumnOp,
+    SealFenceOp,
+    DropSealFenceOp,
+):
+    renderers.dispatch_for(_one)(_column)
 
 
-@renderers.dispatch_for(DropBlindIndexOp)
-def _drop_index(context: AutogenContext, op: DropBlindIndexOp) -> str:
-    return _column(context, "drop_blind_index", op)
+@renderers.dispatch_for(EncryptColumnOp)
+def _encrypt(context: AutogenContext, op: EncryptColumnOp) -> str:
+    return _values(context, op, nullable=None if op.nullable else False)
 
 
-@renderers.dispatch_for(RecordSealedColumnOp)
-def _record(context: AutogenContext, op: RecordSealedColumnOp) -> str:
-    return _column(context, "record_sealed_column", op)
+@renderers.dispatch_for(DecryptColumnOp)
+def _values(context: AutogenContext, op: ValuesOp, **more: Any) -> str:
+    return _column(context, op, into=op.into, drop=op.drop or None, **more)
 
 
 @renderers.dispatch_for(ForgetSealedColumnOp)
 def _forget(context: AutogenContext, op: ForgetSealedColumnOp) -> str:
     name = "forget_sealed_column"
     return _call(context, name, op.table_name, op.column_name, schema=op.schema)
-
-
-@renderers.dispatch_for(SealFenceOp)
-def _fence(context: AutogenContext, op: SealFenceOp) -> str:
-    return _column(context, "seal_fence", op)
-
-
-@renderers.dispatch_for(DropSealFenceOp)
-def _drop_fence(context: AutogenContext, op: DropSealFenceOp) -> str:
-    return _column(context, "drop_seal_fence", op)

@@ -5,7 +5,7 @@ A sealed column has the type of any other, and an empty table holds no envelope.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 from alembic.operations import Operations
@@ -13,8 +13,10 @@ from alembic.operations import Operations
 from alembic_ext.declared import to_json
 from sqlalchemy_sealed import EncryptedType
 
-__all__ = ["forget", "record", "recorded", "remember", "sealed_columns"]
+__all__ = ["ON_ITS_WAY", "forget", "record", "recorded", "remember", "sealed_columns"]
 
+#: The declaration of a column that was filled and is not renamed yet.
+ON_ITS_WAY: Final = "{}"
 _metadata = sa.MetaData()
 
 #: One row per sealed column; the declaration is JSON, for autogenerate.
@@ -40,7 +42,7 @@ def record(
 
 def remember(operations: Operations, table: str, name: str, schema: str | None) -> None:
     """Write down that a column was filled, and is about to take another one's place."""
-    _write(operations, table, name, schema, "{}")
+    _write(operations, table, name, schema, ON_ITS_WAY)
 
 
 def _write(

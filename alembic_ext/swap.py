@@ -6,7 +6,7 @@ is filled, and takes its name and its place when every value is there.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import sqlalchemy as sa
@@ -16,7 +16,7 @@ from sqlalchemy.types import TypeEngine
 
 from alembic_ext import state
 from alembic_ext.moving import is_offline
-from alembic_ext.table import column_names, is_nullable
+from alembic_ext.table import columns_of
 
 __all__ = ["moving", "swap"]
 
@@ -51,18 +51,19 @@ def swap(
 
     """
     other = moving(column)
-    known, nullable = {column}, True
+    known: Collection[str] = {column}
+    nullable = True
     if not is_offline(operations):
         connection = operations.get_bind()
-        known = column_names(connection, table, schema)
-        if not known & {column, other}:
+        known = stored = columns_of(connection, table, schema)
+        if column not in known and other not in known:
             raise CommandError(f"{table} has no column {column}")
         if column not in known:
             _rename(operations, table, other, column, schema)
             return
         if other not in known and mark in state.recorded(connection, table, schema):
             return  # renamed already, and killed before the revision was written down
-        nullable = is_nullable(connection, table, schema, column)
+        nullable = stored[column]["nullable"]
     if other not in known:
         new: sa.Column[Any] = sa.Column(other, kind, nullable=True)
         operations.add_column(table, new, schema=schema)

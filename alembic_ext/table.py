@@ -6,17 +6,24 @@ at that point of its history.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from alembic.util import CommandError
 from sqlalchemy import Column, Connection, MetaData, Table, inspect
+from sqlalchemy.engine.interfaces import ReflectedColumn
 from sqlalchemy.types import TypeEngine
 
-__all__ = ["column_names", "is_nullable", "stored_type", "table_of"]
+from sqlalchemy_sealed import EncryptedType
+
+__all__ = ["columns_of", "table_of"]
 
 
 def table_of(
-    connection: Any, name: str, schema: str | None, columns: dict[str, TypeEngine[Any]]
+    connection: Any,
+    name: str,
+    schema: str | None,
+    columns: Mapping[str, TypeEngine[Any]],
 ) -> Table:
     """Return a table with its primary key and some columns.
 
@@ -41,29 +48,19 @@ def table_of(
         )
     kinds = {c["name"]: c["type"] for c in inspector.get_columns(name, schema=schema)}
     own = [Column(k, kinds[k], primary_key=True, autoincrement=False) for k in key]
-    rest = [Column(column, kind) for column, kind in columns.items()]
+    # A sealed type takes its field from the one column that it belongs to.
+    rest = [
+        Column(column, kind.copy() if isinstance(kind, EncryptedType) else kind)
+        for column, kind in columns.items()
+    ]
     return Table(name, MetaData(), *own, *rest, schema=schema)
 
 
-def column_names(connection: Connection, name: str, schema: str | None) -> set[str]:
-    """Return the names of a table's columns; none if it is not there."""
+def columns_of(
+    connection: Connection, name: str, schema: str | None
+) -> dict[str, ReflectedColumn]:
+    """Return what the database says of a table's columns; none if it is not there."""
     inspector = inspect(connection)
     if not inspector.has_table(name, schema=schema):
-        return set()
-    return {column["name"] for column in inspector.get_columns(name, schema=schema)}
-
-
-def is_nullable(
-    connection: Connection, name: str, schema: str | None, column: str
-) -> bool:
-    """Tell whether a column may hold NULL."""
-    found = inspect(connection).get_columns(name, schema=schema)
-    return next(one["nullable"] for one in found if one["name"] == column)
-
-
-def stored_type(
-    connection: Connection, name: str, schema: str | None, column: str
-) -> TypeEngine[Any]:
-    """Return the type that a column has in the database."""
-    found = inspect(connection).get_columns(name, schema=schema)
-    return next(one["type"] for one in found if one["name"] == column)
+        return {}
+    return {one["name"]: one for one in inspector.get_columns(name, schema=schema)}

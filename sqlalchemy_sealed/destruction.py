@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Engine, inspect
 
 from sqlalchemy_sealed.errors import KeyInUseError
-from sqlalchemy_sealed.jobs.control import open_runs, states
+from sqlalchemy_sealed.jobs.control import states
 from sqlalchemy_sealed.keys.key import Key
 from sqlalchemy_sealed.status import status
 
@@ -45,9 +45,10 @@ def check_unused(engine: Engine, target: Any, key: Key) -> int:
             "sealed reencrypt"
         )
     names = {column.table for column in columns}
+    runs = states(engine)
     beside = sorted(
         run.table
-        for run in states(engine)
+        for run in runs
         if run.table not in names and _exists(engine, run.table)
     )
     if beside:
@@ -55,7 +56,7 @@ def check_unused(engine: Engine, target: Any, key: Key) -> int:
             f"jobs have run on tables that were not counted: {', '.join(beside)}. Name "
             "a target that has every table with sealed columns"
         )
-    working = [run.table for run in open_runs(engine) if run.table in names]
+    working = [run.table for run in runs if run.is_open and run.table in names]
     if working:
         raise KeyInUseError(
             f"a run is open on {', '.join(working)}; let it end first, or cancel it"

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from sqlalchemy import Engine
 
 from sqlalchemy_sealed.cli.options import (
     as_json,
@@ -19,18 +18,10 @@ from sqlalchemy_sealed.cli.options import (
 )
 from sqlalchemy_sealed.cli.output import print_json, print_table, talk
 from sqlalchemy_sealed.errors import FenceError
-from sqlalchemy_sealed.jobs.fence import (
-    Fence,
-    FenceKind,
-    drop_fence,
-    fences_of,
-    look,
-    put_up,
-    validate,
-)
+from sqlalchemy_sealed.jobs.fence import FenceKind, drop_fence, fence_in, fences_of
 from sqlalchemy_sealed.jobs.reencryption import Reencryption
 from sqlalchemy_sealed.jobs.rowkey import key_to_text
-from sqlalchemy_sealed.targets import SealedTable, sealed_tables
+from sqlalchemy_sealed.targets import sealed_tables
 
 __all__ = ["fence", "left"]
 
@@ -63,21 +54,8 @@ def add(
                     "first, or let it do both: sealed reencrypt --fence keys"
                 )
         for sealed in sealed_tables(load_target(target)):
-            for column in sealed.columns:
-                look(engine, sealed, column, FenceKind(kind))
-            for one in put_up(engine, sealed, FenceKind(kind)):
-                _validate(engine, sealed, one)
+            for one in fence_in(engine, sealed, FenceKind(kind)):
                 talk(f"{one.table}.{one.column}: fenced ({one.name})")
-
-
-def _validate(engine: Engine, sealed: SealedTable, fence: Fence) -> None:
-    try:
-        validate(engine, sealed, fence)
-    except FenceError:
-        # Written since the look. It would refuse even other changes of these rows.
-        if not fence.validated:
-            drop_fence(engine, sealed, fence)
-        raise
 
 
 @fence.command("drop")

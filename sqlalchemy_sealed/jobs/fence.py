@@ -46,8 +46,8 @@ __all__ = [
     "FenceKind",
     "check_fences",
     "drop_fence",
+    "fence_in",
     "fences_of",
-    "look",
     "put_up",
     "validate",
 ]
@@ -151,7 +151,7 @@ def _locked(engine: Engine, statements: Sequence[str], after: Any) -> None:
             return
 
 
-def look(
+def _look(
     engine: Engine, sealed: SealedTable, column: SealedColumn, kind: FenceKind
 ) -> None:
     """Look for rows that are outside of a fence, whether it is up or not.
@@ -183,7 +183,7 @@ def validate(engine: Engine, sealed: SealedTable, fence: Fence) -> None:
 
     """
     column = next(c for c in sealed.columns if c.name == fence.column)
-    look(engine, sealed, column, fence.kind)
+    _look(engine, sealed, column, fence.kind)
     table = engine.dialect.identifier_preparer.format_table(sealed.table)
     with engine.begin() as connection:
         if engine.dialect.name == "postgresql":
@@ -193,6 +193,27 @@ def validate(engine: Engine, sealed: SealedTable, fence: Fence) -> None:
         connection.execute(
             update(fences).where(fences.c.name == fence.name).values(validated=1)
         )
+
+
+def fence_in(engine: Engine, sealed: SealedTable, kind: FenceKind) -> list[Fence]:
+    """Look, put fences up, and validate; where that fails, none of ours stays.
+
+    Raises:
+        FenceError: a row is outside.
+
+    """
+    for column in sealed.columns:
+        _look(engine, sealed, column, kind)
+    found = put_up(engine, sealed, kind)
+    for fence in found:
+        try:
+            validate(engine, sealed, fence)
+        except FenceError:
+            # Written since the look. It would refuse even other changes of these rows.
+            if not fence.validated:
+                drop_fence(engine, sealed, fence)
+            raise
+    return found
 
 
 def drop_fence(engine: Engine, sealed: SealedTable, fence: Fence) -> None:

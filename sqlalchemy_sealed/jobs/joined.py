@@ -22,10 +22,16 @@ class JoinStatements:
     """The statements of one batch, whose values are all envelopes or terms."""
 
     def __init__(
-        self, move: Move, dialect: Dialect, server: MariadbTable, batch: Batch
+        self,
+        move: Move,
+        dialect: Dialect,
+        server: MariadbTable,
+        batch: Batch,
+        longest: int,
     ) -> None:
         self.move = move
         self._server = server
+        self._width = value_width(longest)
         self._table = table_name(dialect, move.table)
         self._names = [quoted(dialect, s.name) for s in move.slots]
         self._key_names = [quoted(dialect, c.name) for c in move.key]
@@ -36,7 +42,7 @@ class JoinStatements:
         self.create, *self.fill = self._fill(batch)
 
     def _fill(self, batch: Batch) -> list[str]:
-        width = value_width(batch)
+        width = self._width
         width_of_key = len(self._key_names)
         columns = [f"k{n}" for n in range(len(self._key_names))]
         columns += [f"o{n}" for n in range(len(self._names))]
@@ -165,9 +171,9 @@ def _page_rows(batch: Batch) -> list[str] | None:
     return [f"({key},X'{old}',X'{after}')" for key, old, after in triples]
 
 
-def value_width(batch: Batch) -> int:
+def value_width(longest: int) -> int:
     """Return the width of the temporary table's columns, in bytes."""
-    return max(64, 1 << (longest_value(batch) - 1).bit_length())
+    return max(64, 1 << (longest - 1).bit_length())
 
 
 def longest_value(batch: Batch) -> int:

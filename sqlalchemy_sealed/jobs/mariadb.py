@@ -112,14 +112,16 @@ class MariadbRows(PortableRows):
 
     def prepare_batch(self, batch: Batch, record: Recorder) -> Write:
         """Make a batch ready whose values are computed."""
-        if batch.changed and self._fits and self._may_be_literal(batch):
-            return _Joined(self, batch, record)
+        if batch.changed and self._fits:
+            longest = longest_value(batch)
+            if self._may_be_literal(batch, longest):
+                return _Joined(self, batch, record, longest)
         return super().prepare_batch(batch, record)
 
-    def _may_be_literal(self, batch: Batch) -> bool:
+    def _may_be_literal(self, batch: Batch, longest: int) -> bool:
         # Plaintext never becomes a part of a statement's text; nor do long values.
-        longest, count = longest_value(batch), len(batch.new) + len(self.move.slots)
-        size = len(batch.changed), count, value_width(batch), longest
+        count = len(batch.new) + len(self.move.slots)
+        size = len(batch.changed), count, value_width(longest), longest
         if longest > _LONGEST or not self.server.fits(*size):
             return False
         if isinstance(batch.changed, BlobPage) and batch.changed.is_sealed:
@@ -185,11 +187,13 @@ def _is_public(slot: Slot, value: Any) -> bool:
 class _Joined(Write):
     """A batch that is written through a temporary table, in a thread of its own."""
 
-    def __init__(self, rows: MariadbRows, batch: Batch, record: Recorder) -> None:
+    def __init__(
+        self, rows: MariadbRows, batch: Batch, record: Recorder, longest: int
+    ) -> None:
         self.batch = batch
         self._rows = rows
         self._record = record
-        self._sql = JoinStatements(rows.move, rows.dialect, rows.server, batch)
+        self._sql = JoinStatements(rows.move, rows.dialect, rows.server, batch, longest)
 
     def submit(self, writer: Connection) -> Pending:
         """Hand the batch to the thread."""
