@@ -75,6 +75,17 @@ def mariadb_engine(mariadb_database):
     engine.dispose()
 
 
+@pytest.fixture(params=BACKENDS)
+def database_url(request, tmp_path):
+    """Give the test a database of its own: jobs create tables and leave runs."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'own.db'}"
+        return
+    server = postgresql_url() if request.param == "postgresql" else mariadb_url()
+    with fresh_database(server) as url:
+        yield url
+
+
 # Engines and sessions
 
 

@@ -29,6 +29,7 @@ from sqlalchemy_sealed.indextype import IndexTermType
 from sqlalchemy_sealed.jobs import steps
 from sqlalchemy_sealed.jobs.batch import Batch
 from sqlalchemy_sealed.jobs.blobpage import BlobPage, page_sql
+from sqlalchemy_sealed.jobs.caution import Caution
 from sqlalchemy_sealed.jobs.joined import JoinStatements, longest_value, value_width
 from sqlalchemy_sealed.jobs.mariadbtable import MariadbTable
 from sqlalchemy_sealed.jobs.move import Move
@@ -56,15 +57,13 @@ class MariadbRows(PortableRows):
 
     def __init__(self, engine: Engine, move: Move, polite: bool = True) -> None:
         super().__init__(engine, move)
-        self.polite = polite
-        #: Batches that are still written politely after one met a locked row.
-        self._wary = 0
         self._fits = all(isinstance(c.type, _KEYS) for c in move.key)
         with engine.connect() as connection:
             # Known after the first connection. MySQL cannot say for one statement how
             # long it waits: it goes row by row.
             self.has_statement_settings = bool(connection.dialect.is_mariadb)  # type: ignore[attr-defined]
             self.server = MariadbTable.of(connection, move.table)
+        self.caution = Caution(polite or not self.has_statement_settings)
         # One thread, so that a batch is written while the next is read and sealed.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sealed-writer")
 
@@ -160,17 +159,6 @@ class MariadbRows(PortableRows):
         self.check(written, self.confirmed(connection, batch))
         return written
 
-    def may_hurry(self) -> bool:
-        """Tell whether a batch is written before its rows are known to be free."""
-        if self.polite or not self.has_statement_settings:
-            return False
-        self._wary = max(0, self._wary - 1)
-        return not self._wary
-
-    def be_wary(self) -> None:
-        """Ask which rows are free, for some batches."""
-        self._wary = 50
-
     def submit_in_thread(self, work: Any, *arguments: Any) -> Future[Any]:
         """Run what waits for the server while this thread goes on."""
         return self._thread.submit(work, *arguments)
@@ -216,13 +204,13 @@ class _Joined(Write):
             _send(writer, sql.create)
             # Of the driver's connection: the session keeps the table.
             writer.info[sql.temporary] = True
-        if rows.may_hurry():
+        if rows.caution.hurries():
             done = _send_unless_busy(writer, sql.at_once())
             if done is not None:
                 moved, confirmed = done.one()
                 rows.check(moved, confirmed)
                 return int(moved)
-            rows.be_wary()
+            rows.caution.met_a_lock()
         moved = self._politely(writer)
         rows.check(moved, _send(writer, sql.same()).scalar_one())
         return moved

@@ -21,6 +21,7 @@ from sqlalchemy import Connection, Engine
 
 from sqlalchemy_sealed.jobs.arrays import array_maker
 from sqlalchemy_sealed.jobs.batch import Batch, ends_of, make_batch
+from sqlalchemy_sealed.jobs.caution import Caution
 from sqlalchemy_sealed.jobs.lease import LEASE_SECONDS, Lease
 from sqlalchemy_sealed.jobs.move import Move
 from sqlalchemy_sealed.jobs.page import ArrayPage, page_sql
@@ -48,7 +49,6 @@ class PsycopgRows(PortableRows):
         super().__init__(engine, move)
         dialect = engine.dialect
         quote = dialect.identifier_preparer
-        self.polite = polite
         self._table = quote.format_table(move.table)
         self._keys = [quote.quote(c.name) for c in move.key]
         self._names = [quote.quote(s.name) for s in move.slots]
@@ -66,8 +66,7 @@ class PsycopgRows(PortableRows):
         self._by_page = (
             one and change.alone() is not None and change.column() is not None
         )
-        #: Batches that are still written politely after one had to wait.
-        self._wary = 0
+        self._caution = Caution(polite)
 
     # -- reading -----------------------------------------------------------------
 
@@ -130,14 +129,11 @@ class PsycopgRows(PortableRows):
             return super().prepare_batch(batch, record)
         rows_of = self._batch_parameters(batch, lease)
         polite = Statement(self._polite_sql, rows_of)
-        if self.polite or self._wary:
-            self._wary = max(0, self._wary - 1)
+        if not self._caution.hurries():
             return PipelinedWrite(self.name, batch, lease, polite)
         fast = Statement(self._fast_sql, rows_of, gives_up=True)
-        return PipelinedWrite(self.name, batch, lease, fast, polite, self._be_wary)
-
-    def _be_wary(self) -> None:
-        self._wary = 50
+        met = self._caution.met_a_lock
+        return PipelinedWrite(self.name, batch, lease, fast, polite, met)
 
     def _batch_parameters(self, batch: Batch, lease: Lease) -> list[Any]:
         assert batch.last is not None  # noqa: S101 - it has rows

@@ -5,21 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from servers import fresh_database, mariadb_url, postgresql_url
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.pool import NullPool
 
 from sqlalchemy_sealed import Keyring, bind_keyring
-
-
-@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
-def database_url(request, tmp_path) -> Iterator[str]:
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'job.db'}"
-        return
-    server = postgresql_url() if request.param == "postgresql" else mariadb_url()
-    with fresh_database(server) as url:
-        yield url
 
 
 @pytest.fixture
