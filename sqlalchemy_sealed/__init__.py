@@ -32,6 +32,7 @@ from sqlalchemy_sealed.jobs.decryption import Decryption
 from sqlalchemy_sealed.jobs.encryption import Encryption
 from sqlalchemy_sealed.jobs.fence import FenceKind
 from sqlalchemy_sealed.jobs.indexfill import IndexFill
+from sqlalchemy_sealed.jobs.migration import Migration
 from sqlalchemy_sealed.jobs.pace import Pace
 from sqlalchemy_sealed.jobs.progress import Progress
 from sqlalchemy_sealed.jobs.reencryption import Reencryption
@@ -41,6 +42,7 @@ from sqlalchemy_sealed.keys.keyring import Keyring
 from sqlalchemy_sealed.keys.state import KeyState
 from sqlalchemy_sealed.normalize import Normalizer
 from sqlalchemy_sealed.padding import Blocks, Bucket, Padme
+from sqlalchemy_sealed.policy import PlaintextPolicy
 from sqlalchemy_sealed.scope import ciphertext_only, tenant
 from sqlalchemy_sealed.searching import index_term
 from sqlalchemy_sealed.together import open_all
@@ -64,9 +66,11 @@ __all__ = [
     "Key",
     "KeyState",
     "Keyring",
+    "Migration",
     "Normalizer",
     "Pace",
     "Padme",
+    "PlaintextPolicy",
     "Progress",
     "QueryError",
     "Reencryption",

@@ -37,6 +37,7 @@ from sqlalchemy_sealed.suites import (
     SivCipher,
     XaesCipher,
 )
+from sqlalchemy_sealed.unsealed import Unsealed, is_unsealed
 
 __all__ = ["FieldCipher", "Stored", "cipher_of"]
 
@@ -68,6 +69,8 @@ class FieldCipher:
             )
         self.field = field
         self._keys = FieldKeys(field, binding, tenant)
+        self._unsealed = field.unsealed
+        self._binding = binding
         #: header + salt (or header) -> (decrypt, header), for the opener.
         self.ready: dict[bytes, tuple[Any, Any]] = {}
         #: One tuple (prefix, header, encrypt, pop a nonce, decrypt), for the sealer.
@@ -81,14 +84,31 @@ class FieldCipher:
         self.slot[0] = _NOTHING
 
     def seal(self, value: Any, row: bytes | None = None) -> Stored:
-        """Return the stored form of a value.
+        """Return the stored form of a value: sealed, unless the policy says otherwise.
 
         Raises:
             EncodingError: the codec does not accept the value.
             KeyringNotBoundError: there is no keyring.
 
         """
-        return self.seal_bytes(self._encode(value), row)
+        plain = self._encode(value)
+        if self.writes_plaintext:
+            return self._written(value)
+        return self.seal_bytes(plain, row)
+
+    @property
+    def writes_plaintext(self) -> bool:
+        """Whether the policy has the next value written as plaintext."""
+        unsealed, binding = self._unsealed, self._binding
+        return unsealed is not None and unsealed.writes(
+            binding.plaintext, binding.has_keys
+        )
+
+    def _written(self, value: Any) -> Stored:
+        assert self._unsealed is not None  # noqa: S101 - its policy was asked
+        if not self._binding.has_keys:
+            self._binding.warn_plaintext(self.field.context)
+        return self._unsealed.written(value)
 
     def seal_bytes(self, plain: bytes, row: bytes | None = None) -> Stored:
         """Seal bytes that are canonical already, under the active key."""
@@ -135,7 +155,13 @@ class FieldCipher:
         return value
 
     def open_bytes(self, stored: object, row: bytes | None = None) -> bytes:
-        """Return the canonical bytes of a stored form, authenticated."""
+        """Return the canonical bytes of a stored form, authenticated.
+
+        Of a legacy value or a plaintext, where the column accepts them, those that are
+        sealed next.
+        """
+        if self._unsealed is not None and is_unsealed(stored):
+            return self._fitting(self._unsealed.read(stored, self._binding.plaintext))
         envelope = self._parse(stored)
         key = self._keys.of(envelope.header)
         context = self._row(row)
@@ -165,13 +191,37 @@ class FieldCipher:
 
     def needs_reencryption(self, stored: object) -> bool:
         """Tell whether a value is sealed with anything but the active key."""
+        if self._unsealed is not None and is_unsealed(stored):
+            return True
         return bytes(self._parse(stored).header) != self.active_header()
 
     def active_header(self) -> bytes:
         """Return the 24 bytes every freshly sealed value starts with."""
         return self._keys.active().header
 
+    def migrate(self, stored: object, beside: object = None) -> bytes:
+        """Return the canonical bytes of a value that is not sealed, for a job.
+
+        Raises:
+            DecryptionError: no legacy format opens it, or it is no text of the type.
+
+        """
+        unsealed = self._unsealed
+        if unsealed is None:
+            field = self.field
+            unsealed = Unsealed(field.context, field.codec, (), None, field.text)
+        return self._fitting(unsealed.migrate(stored, beside))
+
     # -- parts -------------------------------------------------------------------
+
+    def _fitting(self, value: Any) -> bytes:
+        """Return the canonical bytes of a value that was read, not given."""
+        reason = ""
+        try:
+            return self._encode(value)
+        except EncodingError as error:
+            reason = str(error)
+        raise NotSealedError(f"{reason}; the stored value is left as it is")
 
     def _encode(self, value: Any) -> bytes:
         codec = self.field.codec
@@ -239,7 +289,7 @@ class FieldCipher:
         """
         if not self.needs_reencryption(stored):
             return None
-        sealed = self._checked(self.open_bytes(stored, row), row)
+        sealed = self.seal_bytes_checked(self.open_bytes(stored, row), row)
         self._stock()
         return sealed
 
@@ -251,10 +301,15 @@ class FieldCipher:
             VerificationError: the new form does not open to the same bytes.
 
         """
-        plain = self._encode(value)
-        return self._checked(plain, row)
+        return self.seal_bytes_checked(self._encode(value), row)
 
-    def _checked(self, plain: bytes, row: bytes | None) -> Stored:
+    def seal_bytes_checked(self, plain: bytes, row: bytes | None = None) -> Stored:
+        """Seal canonical bytes, and open them again before they are written.
+
+        Raises:
+            VerificationError: the new form does not open to the same bytes.
+
+        """
         sealed = self.seal_bytes(plain, row)
         if self.open_bytes(sealed, row) != plain:
             raise VerificationError(
@@ -266,7 +321,8 @@ class FieldCipher:
     def seal_and_stock(self, value: Any) -> Stored:
         """Seal a value and lay out what the fast closures need for the next ones."""
         sealed = self.seal(value)
-        self._stock()
+        if not self.writes_plaintext:
+            self._stock()
         return sealed
 
     def _stock(self) -> None:

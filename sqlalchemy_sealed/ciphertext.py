@@ -21,11 +21,14 @@ from sqlalchemy_sealed.errors import (
     EncodingError,
 )
 from sqlalchemy_sealed.field import Field
+from sqlalchemy_sealed.former import Legacy
 from sqlalchemy_sealed.holder import UnsealedValue
 from sqlalchemy_sealed.padding import Padding
+from sqlalchemy_sealed.policy import PlaintextMode, PlaintextPolicy
 from sqlalchemy_sealed.scope import Binding, binding_of, is_ciphertext_only
 from sqlalchemy_sealed.suites import SALT_EPOCH
 from sqlalchemy_sealed.types import EncryptedType
+from sqlalchemy_sealed.unsealed import Unsealed, is_unsealed
 
 __all__ = ["CiphertextType", "LocatedType"]
 
@@ -42,6 +45,9 @@ class CiphertextType(EncryptedType[_T]):
         padding: how the length is hidden.
         salt_epoch: messages that may share a salt.
         accepts: former declarations whose values are still read.
+        legacy: formats that the column had before, whose values are still read.
+        plaintext: what becomes of plaintext.
+        optional: short for ``plaintext="optional"``.
         row_bound: whether a value opens in its own row only.
         tenant_scoped: whether every tenant has derived keys of its own.
 
@@ -57,6 +63,9 @@ class CiphertextType(EncryptedType[_T]):
         padding: Padding | Literal["default"] | None = "default",
         salt_epoch: int = SALT_EPOCH,
         accepts: EncryptedType[_T] | Sequence[EncryptedType[_T]] | None = (),
+        legacy: Legacy = (),
+        plaintext: PlaintextPolicy | PlaintextMode | None = None,
+        optional: bool = False,
         row_bound: bool = False,
         tenant_scoped: bool = False,
     ) -> None:
@@ -70,6 +79,9 @@ class CiphertextType(EncryptedType[_T]):
             padding=padding,
             salt_epoch=salt_epoch,
             accepts=accepts,
+            legacy=legacy,
+            plaintext=plaintext,
+            optional=optional,
         )
 
     def opening(self) -> EncryptedType[_T]:
@@ -81,6 +93,9 @@ class CiphertextType(EncryptedType[_T]):
             padding=self.padding,
             salt_epoch=self.salt_epoch,
             accepts=self.accepts,
+            legacy=self.legacy,
+            plaintext=self.plaintext,
+            optional=self.optional,
         )
 
     def bind_processor(self, dialect: Dialect) -> Callable[[Any], Any]:
@@ -88,6 +103,7 @@ class CiphertextType(EncryptedType[_T]):
         binding = binding_of(dialect)
         field = self.field()
         shapes = field.shapes
+        unsealed = field.unsealed
         before = before_sealing(self.inner, dialect, field.context)
 
         def process(value: Any) -> Any:
@@ -101,6 +117,8 @@ class CiphertextType(EncryptedType[_T]):
             if field.text and isinstance(value, str):
                 data = _from_text(value)
             if type(data) is bytes and data[1:4] in shapes and has_shape(data):
+                return value
+            if unsealed is not None and _may_stay(unsealed, binding, value):
                 return value
             raise EncodingError(
                 f"{field.context}: a {type(value).__name__} that is no sealed value of "
@@ -153,6 +171,15 @@ def _check_bound(field: Field, value: UnsealedValue) -> None:
             f"{field.context}: this way of writing does not say which row the value "
             "belongs to. Use session.add_all(), or execute(insert(Model), [{...}])"
         )
+
+
+def _may_stay(unsealed: Unsealed, binding: Binding, value: Any) -> bool:
+    """Tell whether a stored form that is not sealed may be written as it is."""
+    if not isinstance(value, str | bytes) or not is_unsealed(value):
+        return False
+    # What was read from the column before, or what the policy has made just now.
+    written = unsealed.writes(binding.plaintext, binding.has_keys)
+    return written or unsealed.recognizes(value)
 
 
 def _from_text(value: str) -> bytes:

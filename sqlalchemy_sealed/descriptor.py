@@ -20,8 +20,10 @@ from sqlalchemy_sealed.attribute import Declaration, EncryptedAttribute
 from sqlalchemy_sealed.ciphertext import CiphertextType
 from sqlalchemy_sealed.declared import check_index
 from sqlalchemy_sealed.errors import DeclarationError
+from sqlalchemy_sealed.former import Legacy, check_former
 from sqlalchemy_sealed.index import BlindIndex
 from sqlalchemy_sealed.padding import Padding
+from sqlalchemy_sealed.policy import PlaintextMode, PlaintextPolicy
 from sqlalchemy_sealed.suites import SALT_EPOCH
 from sqlalchemy_sealed.types import EncryptedType
 
@@ -44,6 +46,9 @@ def encrypted(
     padding: Padding | Literal["default"] | None = ...,
     salt_epoch: int = ...,
     accepts: EncryptedType[_T] | Sequence[EncryptedType[_T]] | None = ...,
+    legacy: Legacy = ...,
+    plaintext: PlaintextPolicy | PlaintextMode | None = ...,
+    optional: bool = ...,
     deferred: bool = ...,
     on_error: Literal["raise", "mark"] = ...,
     mutable: type[Mutable] | None = ...,
@@ -62,6 +67,9 @@ def encrypted(
     padding: Padding | Literal["default"] | None = ...,
     salt_epoch: int = ...,
     accepts: EncryptedType[_T] | Sequence[EncryptedType[_T]] | None = ...,
+    legacy: Legacy = ...,
+    plaintext: PlaintextPolicy | PlaintextMode | None = ...,
+    optional: bool = ...,
     deferred: bool = ...,
     on_error: Literal["raise", "mark"] = ...,
     mutable: type[Mutable] | None = ...,
@@ -79,6 +87,9 @@ def encrypted(
     padding: Padding | Literal["default"] | None = "default",
     salt_epoch: int = SALT_EPOCH,
     accepts: Any = (),
+    legacy: Legacy = (),
+    plaintext: PlaintextPolicy | PlaintextMode | None = None,
+    optional: bool = False,
     deferred: bool = False,
     on_error: Literal["raise", "mark"] = "raise",
     mutable: type[Mutable] | None = None,
@@ -100,6 +111,9 @@ def encrypted(
         padding: how the length is hidden; see :class:`EncryptedType`.
         salt_epoch: messages of one process that may share a salt, 1 to 65,536.
         accepts: former declarations whose values are still read.
+        legacy: formats that the column had before; see :class:`EncryptedType`.
+        plaintext: what becomes of plaintext; see :class:`EncryptedType`.
+        optional: short for ``plaintext="optional"``.
         deferred: load the ciphertext when it is first asked for.
         on_error: ``"raise"``, or ``"mark"``: a value that cannot be opened gives an
             :class:`Unreadable`, unless most values fail.
@@ -120,11 +134,15 @@ def encrypted(
         padding=padding,
         salt_epoch=salt_epoch,
         accepts=accepts,
+        legacy=legacy,
+        plaintext=plaintext,
+        optional=optional,
         row_bound=bind == "row",
         tenant_scoped=tenant is not None,
     )
     if index is not None:
         check_index(index, kind.inner)
+        check_former(kind.legacy, kind.policy, kind.codec, searched=True)
     if on_error not in {"raise", "mark"}:
         raise DeclarationError('on_error= is "raise" or "mark"')
     return EncryptedAttribute(

@@ -18,6 +18,7 @@ which at that moment are plaintext. No message and no attribute holds a value or
     ├── EncodingError               a Python value the column cannot hold
     ├── DecryptionError             a stored value that cannot be opened
     │   ├── NotSealedError            plaintext, or bytes of another kind
+    │   ├── LegacyFormatError         a value of a legacy format that does not open
     │   ├── MalformedEnvelopeError    truncated, or a header that is not allowed
     │   ├── UnknownKeyError           sealed under a key this keyring does not hold
     │   ├── KeyNotReadableError       the key is there, its state forbids reading
@@ -69,12 +70,14 @@ __all__ = [
     "KeyStateError",
     "KeyringNotBoundError",
     "LeaseLostError",
+    "LegacyFormatError",
     "MalformedEnvelopeError",
     "MismatchError",
     "MissingTenantError",
     "MixedFieldsError",
     "NotSealedError",
     "NotSearchableError",
+    "PlaintextWarning",
     "PreflightError",
     "QueryError",
     "ReencryptionError",
@@ -149,6 +152,10 @@ class DecryptionError(SealedError):
 
 class NotSealedError(DecryptionError):
     """A stored value that is no envelope: plaintext, or another library's bytes."""
+
+
+class LegacyFormatError(DecryptionError):
+    """A value of another library's format that does not open with its key."""
 
 
 class MalformedEnvelopeError(DecryptionError):
@@ -257,3 +264,7 @@ class VerificationError(ReencryptionError):
 
 class KeyPermissionWarning(UserWarning):
     """A mounted secret that other users of the machine can read."""
+
+
+class PlaintextWarning(UserWarning):
+    """A value that is stored as plaintext, because no keyring is bound."""

@@ -134,7 +134,8 @@ def _siv_opener(cipher: FieldCipher) -> _Function:
 def sealer(cipher: FieldCipher) -> _Function:
     """Return a function that seals a value; ``None`` is NULL."""
     field = cipher.field
-    special = field.row_bound or field.text
+    policy = field.plaintext
+    special = field.row_bound or field.text or (policy and policy.mode == "write")
     if special or field.suite is SuiteId.AES_256_SIV:
         return _null_safe(cipher.seal, _unsealed)
     return _fast_sealer(cipher)

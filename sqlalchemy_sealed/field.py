@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy_sealed.codec.base import Codec
 from sqlalchemy_sealed.envelope import Flag, Header, SuiteId
@@ -12,8 +13,11 @@ from sqlalchemy_sealed.errors import (
     MalformedEnvelopeError,
 )
 from sqlalchemy_sealed.keys.key import Key
+from sqlalchemy_sealed.legacy.format import LegacyFormat
 from sqlalchemy_sealed.padding import Padding
+from sqlalchemy_sealed.policy import PlaintextPolicy
 from sqlalchemy_sealed.suites import SALT_EPOCH
+from sqlalchemy_sealed.unsealed import Unsealed
 
 __all__ = ["Field", "describe", "mismatch"]
 
@@ -32,6 +36,8 @@ class Field:
         tenant_scoped: whether every tenant has derived keys of its own.
         salt_epoch: messages that may share a salt.
         accepts: former declarations whose values are still read, and re-encrypted.
+        legacy: formats that the column had before, whose values are still read.
+        plaintext: what becomes of plaintext; ``None`` accepts none.
 
     """
 
@@ -44,6 +50,17 @@ class Field:
     tenant_scoped: bool = False
     salt_epoch: int = SALT_EPOCH
     accepts: tuple[Field, ...] = ()
+    legacy: tuple[LegacyFormat[Any], ...] = ()
+    plaintext: PlaintextPolicy | None = None
+
+    @property
+    def unsealed(self) -> Unsealed | None:
+        """What reads values that are not sealed, where the field accepts any."""
+        if not self.legacy and self.plaintext is None:
+            return None
+        return Unsealed(
+            self.context, self.codec, self.legacy, self.plaintext, self.text
+        )
 
     @property
     def flags(self) -> Flag:

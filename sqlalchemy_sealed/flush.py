@@ -22,6 +22,7 @@ from sqlalchemy_sealed.opening import remember
 from sqlalchemy_sealed.placement import Placement
 from sqlalchemy_sealed.scope import Binding, binding_of, is_ciphertext_only
 from sqlalchemy_sealed.together import prepare_flush
+from sqlalchemy_sealed.unsealed import is_unsealed
 
 __all__ = ["seal_inserted", "seal_updated"]
 
@@ -52,6 +53,8 @@ def seal_updated(placement: Placement, connection: Connection, target: Any) -> N
         if stored is None and placement.key not in target.__dict__:
             stored = getattr(target, placement.key)
         if stored is not None and placement.key not in changed:
+            if placement.field.unsealed is not None and is_unsealed(stored):
+                return  # what is not sealed is bound to nothing
             _rebind(placement, connection, target, state, stored)
             return
     if stored is not None and placement.key in changed:

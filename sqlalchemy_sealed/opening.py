@@ -69,7 +69,7 @@ class AttributeOpener:
         placement = self._attribute.place(owner)
         binding, certain = binding_of_instance(state, stored, placement)
         open_ = _opening(placement, binding, certain)
-        if binding.keyring(placement.field.context).is_remote:
+        if binding.remote_keyring(placement.field.context) is not None:
             open_ = _prepared(open_, placement, binding)
         if self._breaker is not None:
             open_ = self._breaker.guard(open_)

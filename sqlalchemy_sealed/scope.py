@@ -11,6 +11,7 @@ import contextlib
 import contextvars
 import threading
 import uuid
+import warnings
 import weakref
 from collections.abc import Collection, Hashable, Iterator
 from typing import Any, Final
@@ -23,9 +24,11 @@ from sqlalchemy_sealed.errors import (
     DecryptionError,
     EncodingError,
     KeyringNotBoundError,
+    PlaintextWarning,
 )
 from sqlalchemy_sealed.keys.caches import CacheSet, KeyCache
 from sqlalchemy_sealed.keys.keyring import Keyring
+from sqlalchemy_sealed.unsealed import PlaintextReads
 
 __all__ = [
     "BLOCKS",
@@ -60,6 +63,8 @@ class Binding:
         #: Field ciphers by declaration; they live as long as the binding.
         self.ciphers: dict[Hashable, KeyCache] = {}
         self._caches = CacheSet()
+        #: What was read that was not sealed, and which fields accept none any more.
+        self.plaintext = PlaintextReads()
         if keyring is not None:
             self.bind(keyring)
         elif _default is not None:
@@ -87,11 +92,39 @@ class Binding:
             )
         return keyring
 
+    def remote_keyring(self, context: str) -> Keyring | None:
+        """Return the keyring if its keys have to be fetched."""
+        keyring = self.keyring(context) if self.has_keys else None
+        return keyring if keyring is not None and keyring.is_remote else None
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether there is a keyring."""
+        return (self._own or _default) is not None
+
     @property
     def dialect(self) -> Dialect:
         """The dialect of the engine, for types of the application."""
         dialect = self._dialect() if self._dialect else None
         return DefaultDialect() if dialect is None else dialect
+
+    def warn_plaintext(self, context: str) -> None:
+        """Warn once of a field whose values are stored as plaintext.
+
+        Raises:
+            PlaintextWarning: only if warnings are errors.
+
+        """
+        if context in self.plaintext.warned:
+            return
+        self.plaintext.warned.add(context)
+        warnings.warn(
+            f"{context}: no keyring is bound to this engine, and the column says "
+            "optional: its values are stored as plaintext. Set SEALED_KEYS and call "
+            "bind_keyring(); auto_migrate() then seals what is there",
+            PlaintextWarning,
+            stacklevel=2,
+        )
 
     def clear_keys(self) -> None:
         """Forget everything derived from the keyring."""

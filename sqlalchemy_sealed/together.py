@@ -40,8 +40,8 @@ def binding_of_instance(
 
 def prepare_flush(placement: Placement, binding: Binding, target: Any) -> None:
     """Prepare the keyring once for every value that the flush will seal."""
-    keyring = binding.keyring(placement.field.context)
-    if not keyring.is_remote:
+    keyring = binding.remote_keyring(placement.field.context)
+    if keyring is None:
         return
     pending = target.__dict__.get(placement.key)
     if type(pending) is UnsealedValue and pending.is_prepared:
@@ -64,8 +64,8 @@ def prepare_siblings(
         WouldBlockError: the keyring would have to wait inside an event loop.
 
     """
-    keyring = binding.keyring(placement.field.context)
-    if not keyring.is_remote or keyring.get(kid_of(stored)) is not None:
+    keyring = binding.remote_keyring(placement.field.context)
+    if keyring is None or keyring.get(kid_of(stored)) is not None:
         return
     session = object_session(instance)
     siblings = [] if session is None else session.identity_map.values()
@@ -113,8 +113,8 @@ async def open_all(objects: Iterable[Any]) -> None:
     for instance, placement, stored in found:
         state = instance_state(instance)
         binding, _ = binding_of_instance(state, stored, placement)
-        keyring = binding.keyring(placement.field.context)
-        if keyring.is_remote and keyring.get(kid_of(stored)) is None:
+        keyring = binding.remote_keyring(placement.field.context)
+        if keyring is not None and keyring.get(kid_of(stored)) is None:
             missing.setdefault(keyring, set()).add(kid_of(stored))
     for keyring, kids in missing.items():
         await asyncio.to_thread(keyring.prepare, kids)

@@ -40,9 +40,11 @@ from sqlalchemy_sealed.envelope import SuiteId
 from sqlalchemy_sealed.errors import DeclarationError, NotSearchableError
 from sqlalchemy_sealed.fast import opener, sealer
 from sqlalchemy_sealed.field import Field
+from sqlalchemy_sealed.former import Legacy, check_former, legacy_of
 from sqlalchemy_sealed.index import BlindIndex
 from sqlalchemy_sealed.owned import OwnedType
 from sqlalchemy_sealed.padding import Blocks, Padding
+from sqlalchemy_sealed.policy import PlaintextMode, PlaintextPolicy, policy_of
 from sqlalchemy_sealed.scope import binding_of
 from sqlalchemy_sealed.suites import SALT_EPOCH
 from sqlalchemy_sealed.termcolumns import add_term_columns
@@ -81,6 +83,14 @@ class EncryptedType(SealedMarker, OwnedType[_T]):
         index: a blind index for ``==`` and ``in_``; its column ``<column>_bidx`` joins
             the table with this one. Terms are not compared with values that are
             loaded: where that matters, declare the attribute with ``encrypted()``.
+        legacy: formats of ``sqlalchemy_sealed.legacy`` that the column had before, or
+            the column it is filled from. Their values are still read; what is written
+            is sealed. A search finds sealed values only.
+        plaintext: what becomes of plaintext in the column: ``"write"``,
+            ``"optional"``, ``"read"``, or a :class:`PlaintextPolicy` with a last day.
+            By default it is an error.
+        optional: short for ``plaintext="optional"``: values are stored as plaintext,
+            with a warning, while no keyring is bound.
 
     Raises:
         UnsupportedTypeError: the inner type has no canonical encoding.
@@ -107,6 +117,9 @@ class EncryptedType(SealedMarker, OwnedType[_T]):
         salt_epoch: int = SALT_EPOCH,
         accepts: EncryptedType[_T] | Sequence[EncryptedType[_T]] | None = (),
         index: BlindIndex | None = None,
+        legacy: Legacy = (),
+        plaintext: PlaintextPolicy | PlaintextMode | None = None,
+        optional: bool = False,
     ) -> None:
         super().__init__()
         self.inner: TypeEngine[_T] = sa.to_instance(inner)
@@ -121,6 +134,13 @@ class EncryptedType(SealedMarker, OwnedType[_T]):
         deterministic = self.suite is SuiteId.AES_256_SIV
         self.codec = codec_of(self.inner, deterministic)
         self.accepts = _former(accepts, self)
+        self.legacy = legacy_of(legacy)
+        self.plaintext = plaintext
+        self.optional = optional
+        self.policy = policy_of(plaintext, optional)
+        check_former(
+            self.legacy, self.policy, self.codec, deterministic or index is not None
+        )
         self._check_options(deterministic)
         self.impl = self._storage_type()  # type: ignore[assignment]
         self.hashable = self.inner.hashable
@@ -207,6 +227,8 @@ class EncryptedType(SealedMarker, OwnedType[_T]):
             tenant_scoped=self.tenant_scoped,
             salt_epoch=self.salt_epoch,
             accepts=tuple(former._field(context) for former in self.accepts),  # noqa: SLF001 - instances of this class
+            legacy=self.legacy,
+            plaintext=self.policy,
         )
 
     def _cipher(self, dialect: Dialect) -> FieldCipher:
@@ -323,24 +345,23 @@ class EncryptedType(SealedMarker, OwnedType[_T]):
         return self.inner.compare_values(x, y)
 
     def __repr__(self) -> str:
-        parts = [repr(self.inner)]
-        if self.pinned:
-            parts.append(f"context={self.context!r}")
-        if self.suite is SuiteId.AES_256_SIV:
-            parts.append("suite='deterministic'")
-        if self.storage != "binary":
-            parts.append(f"storage={self.storage!r}")
-        if self.padding != "default":
-            parts.append(f"padding={self.padding!r}")
-        if self.accept_leakage is not None:
-            parts.append(f"accept_leakage={self.accept_leakage!r}")
-        if self.salt_epoch != SALT_EPOCH:
-            parts.append(f"salt_epoch={self.salt_epoch}")
-        if self.index is not None:
-            parts.append(f"index={self.index!r}")
-        if self.accepts:
-            parts.append(f"accepts={list(self.accepts)!r}")
-        return f"EncryptedType({', '.join(parts)})"
+        deterministic = self.suite is SuiteId.AES_256_SIV
+        options: dict[str, tuple[Any, Any]] = {
+            "context": (self.context if self.pinned else None, None),
+            "suite": ("deterministic" if deterministic else None, None),
+            "storage": (self.storage, "binary"),
+            "padding": (self.padding, "default"),
+            "accept_leakage": (self.accept_leakage, None),
+            "salt_epoch": (self.salt_epoch, SALT_EPOCH),
+            "index": (self.index, None),
+            "accepts": (list(self.accepts), []),
+            "legacy": (list(self.legacy), []),
+            "plaintext": (self.policy, None),
+        }
+        shown = [
+            f"{name}={one!r}" for name, (one, usual) in options.items() if one != usual
+        ]
+        return f"EncryptedType({', '.join([repr(self.inner), *shown])})"
 
 
 def _former(

@@ -12,7 +12,7 @@ from sqlalchemy_sealed.cli.controlling import reencrypt
 from sqlalchemy_sealed.cli.demo import demo
 from sqlalchemy_sealed.cli.fencing import fence, left
 from sqlalchemy_sealed.cli.keys import keys
-from sqlalchemy_sealed.cli.moving import decrypt, encrypt, fill_index
+from sqlalchemy_sealed.cli.moving import decrypt, encrypt, fill_index, migrate
 from sqlalchemy_sealed.cli.options import (
     as_json,
     job_engine,
@@ -38,7 +38,18 @@ def cli() -> None:
     """Field-level encryption for SQLAlchemy."""
 
 
-for command in (keys, demo, reencrypt, encrypt, decrypt, fill_index, fence, left):
+_COMMANDS = (
+    keys,
+    demo,
+    reencrypt,
+    encrypt,
+    decrypt,
+    migrate,
+    fill_index,
+    fence,
+    left,
+)
+for command in _COMMANDS:
     cli.add_command(command)
 
 

@@ -22,17 +22,19 @@ from sqlalchemy_sealed.jobs.decryption import Decryption
 from sqlalchemy_sealed.jobs.encryption import Encryption
 from sqlalchemy_sealed.jobs.indexfill import IndexFill
 from sqlalchemy_sealed.jobs.job import Job
+from sqlalchemy_sealed.jobs.migration import Migration
 from sqlalchemy_sealed.jobs.pace import Pace
 from sqlalchemy_sealed.jobs.progress import Progress
 from sqlalchemy_sealed.jobs.reencryption import Reencryption
 
-__all__ = ["decrypt", "encrypt", "fill_index", "retry_dead", "start"]
+__all__ = ["decrypt", "encrypt", "fill_index", "migrate", "retry_dead", "start"]
 
 _KINDS: dict[str, Callable[..., Job]] = {
     "reencrypt": Reencryption,
     "encrypt": Encryption,
     "decrypt": Decryption,
     "fill-index": IndexFill,
+    "migrate": Migration,
 }
 
 
@@ -190,3 +192,19 @@ def fill_index(
     For a new index, or a new version of its key. It may be killed at any moment.
     """
     _call("fill-index", target, url, keys, active, None, options)
+
+
+@click.command()
+@target_options
+@key_options
+@pace_options
+@job_options
+@as_json
+def migrate(
+    target: str, url: str, keys: Path | None, active: int | None, **options: Any
+) -> None:
+    """Seal what columns with legacy= or plaintext= still hold, where it is.
+
+    It may be killed at any moment; the same command goes on where it stopped.
+    """
+    _call("migrate", target, url, keys, active, None, options)

@@ -12,7 +12,7 @@ from sqlalchemy_sealed.jobs.batch import DeadLetter
 from sqlalchemy_sealed.jobs.rowkey import RowKey, key_to_text
 from sqlalchemy_sealed.jobs.tables import database_time, dead_letters
 
-__all__ = ["DeadLetters", "ListedValue"]
+__all__ = ["DeadLetters", "ListedValue", "listed_keys"]
 
 
 @dataclass(frozen=True)
@@ -108,3 +108,10 @@ class DeadLetters:
                 )
                 for row in connection.execute(ordered.limit(limit))
             ]
+
+
+def listed_keys(engine: Engine, table: str) -> set[str]:
+    """Return the keys of every row of a table that any run has listed, as JSON."""
+    mine = dead_letters.c.table_name == table
+    with engine.connect() as connection:
+        return set(connection.scalars(select(dead_letters.c.row_key).where(mine)))

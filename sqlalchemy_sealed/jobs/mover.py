@@ -9,8 +9,13 @@ from typing import Final
 
 from sqlalchemy import Engine
 
-from sqlalchemy_sealed.errors import RunInterruptedError, TargetChangedError
+from sqlalchemy_sealed.errors import (
+    PreflightError,
+    RunInterruptedError,
+    TargetChangedError,
+)
 from sqlalchemy_sealed.jobs import steps
+from sqlalchemy_sealed.jobs.deadletters import listed_keys
 from sqlalchemy_sealed.jobs.ending import Ending
 from sqlalchemy_sealed.jobs.fence import FenceKind
 from sqlalchemy_sealed.jobs.leftovers import Leftovers
@@ -19,6 +24,7 @@ from sqlalchemy_sealed.jobs.pace import Pace, Pacer
 from sqlalchemy_sealed.jobs.plan import PlannedRange, plan_ranges
 from sqlalchemy_sealed.jobs.preflight import Preflight, inspect_table
 from sqlalchemy_sealed.jobs.progress import Progress
+from sqlalchemy_sealed.jobs.rowkey import key_to_text
 from sqlalchemy_sealed.jobs.rows import rows_of
 from sqlalchemy_sealed.jobs.run import Run
 from sqlalchemy_sealed.jobs.runrow import RunRow
@@ -132,9 +138,32 @@ class Mover:
         create_tables(self.engine)
         found = schema_hash(self.engine, self.move)
         self.preflight(count=False).check()
+        self._check_blind_key()
         joined = self.run.open(self.plan, found)
         steps.reached(steps.Step.OPENED)
         return joined
+
+    def _check_blind_key(self) -> None:
+        """Refuse a key that opens little, where nothing else tells a wrong one.
+
+        One value of some hundred passes for one by chance; moving it would lose it.
+
+        Raises:
+            PreflightError: most of the values that were tried do not open.
+
+        """
+        if not self.move.is_blind:
+            return
+        tried, dead = self.leftovers.sample()
+        listed = listed_keys(self.engine, self.move.name)
+        new = [one for one in dead if key_to_text(one.key) not in listed]
+        if len(new) * 2 > tried - len(dead) + len(new):
+            raise PreflightError(
+                f"{self.move.name}: {len(dead)} of {tried} legacy values do not open. "
+                "Nothing authenticates their format, so a wrong key could pass for the "
+                "right one by chance: look at the key and at padding=. Nothing was "
+                "begun"
+            )
 
     def work(self, ranges: Callable[[], RunRow] | None = None) -> RunRow:
         """Work until the run is over, and return its row.

@@ -28,6 +28,7 @@ class ColumnValues:
         key: the primary key of its table.
         binding: the keys.
         tenant_at: where a row names its tenant.
+        beside_at: where a row has what a legacy value needs beside itself.
 
     Attributes:
         name: the database name of the column.
@@ -43,6 +44,7 @@ class ColumnValues:
         key: Sequence[Column[Any]],
         binding: Binding,
         tenant_at: int | None,
+        beside_at: int | None = None,
     ) -> None:
         self.name = column.name
         self.is_bound = column.is_bound
@@ -52,6 +54,7 @@ class ColumnValues:
         self._width = len(key)
         self._row_id = row_id_of(key) if column.type.row_bound else None
         self._tenant_at = tenant_at
+        self._beside_at = beside_at
         self.reseal: Callable[[Any], Stored | None] = self._refuse
         self.open: Callable[[Any], Any] = self._refuse
         #: Seals many values anew, where there is a fast way.
@@ -99,6 +102,29 @@ class ColumnValues:
         """
         cipher, row_id = self._cipher(row), self._id(row)
         return cipher.seal_checked(value, row_id)
+
+    def canonical(self, stored: Any, row: Row) -> bytes:
+        """Return the canonical bytes of the sealed form of a row."""
+        return self._cipher(row).open_bytes(stored, self._id(row))
+
+    def migrated(self, stored: Any, row: Row) -> bytes:
+        """Return the canonical bytes of what is not sealed: legacy, or plaintext.
+
+        Raises:
+            DecryptionError: no format opens it, or it is no text of the type.
+
+        """
+        beside = None if self._beside_at is None else row[self._beside_at]
+        return self._cipher(row).migrate(stored, beside)
+
+    def seal_bytes_in(self, plain: bytes, row: Row) -> Stored:
+        """Return the stored form of canonical bytes, opened again and compared.
+
+        Raises:
+            VerificationError: the new form does not open to the same bytes.
+
+        """
+        return self._cipher(row).seal_bytes_checked(plain, self._id(row))
 
     def tenant(self, row: Row) -> str | None:
         """Return the tenant of a row, if values are tenant-scoped.

@@ -7,6 +7,7 @@ it seals for the wrong field, without an error.
 from __future__ import annotations
 
 import copy
+import datetime as dt
 import inspect
 from typing import Any
 
@@ -22,8 +23,12 @@ from sqlalchemy_sealed import (
     EncryptedType,
     Normalizer,
     Padme,
+    PlaintextPolicy,
 )
 from sqlalchemy_sealed.comparator import SearchTermType
+from sqlalchemy_sealed.legacy import FernetTokens
+
+LEGACY = FernetTokens(b"one")
 
 #: For every argument of the constructor, values that all mean different types.
 DIFFERENT: dict[str, list[Any]] = {
@@ -77,6 +82,18 @@ DIFFERENT: dict[str, list[Any]] = {
         BlindIndex(version=2),
         BlindIndex(second_version=2),
     ],
+    "legacy": [
+        (),
+        LEGACY,
+        [LEGACY, FernetTokens(b"another")],
+    ],
+    "plaintext": [
+        None,
+        "read",
+        "write",
+        PlaintextPolicy("read", until=dt.date(2030, 1, 1)),
+    ],
+    "optional": [False, True],
 }
 ARGUMENTS = list(inspect.signature(EncryptedType.__init__).parameters)[1:]
 

@@ -74,9 +74,8 @@ class UnsealInPlace(Change):
         text = row[self._at]
         if text is None or not text.startswith(TEXT_PREFIX):
             return False
-        value = self._values.open_in(text, row)
-        after = self._values.after
-        new[self.slot] = value if after is None else after(value)
+        # What is stored is what the application's own types have made of a value.
+        new[self.slot] = self._values.open_in(text, row)
         return True
 
 

@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, and_, or_
+from sqlalchemy import ColumnElement, Engine, Table, and_, or_
 
-from sqlalchemy_sealed.envelope import TEXT_PREFIX
-from sqlalchemy_sealed.errors import MismatchError
+from sqlalchemy_sealed.errors import ConfigurationError, MismatchError
 from sqlalchemy_sealed.jobs.identity import Kind
 from sqlalchemy_sealed.jobs.kinds.fillindex import TermFiller, fillers_of
 from sqlalchemy_sealed.jobs.kinds.pair import Pair, pairs_of
@@ -21,6 +20,7 @@ from sqlalchemy_sealed.jobs.kinds.reencrypt import other_header, sealed_slot, va
 from sqlalchemy_sealed.jobs.move import Change, Left, Move, Row, value_position
 from sqlalchemy_sealed.jobs.slot import Form, Slot
 from sqlalchemy_sealed.jobs.values import ColumnValues
+from sqlalchemy_sealed.unsealed import is_unsealed
 
 __all__ = ["encrypt"]
 
@@ -62,8 +62,36 @@ class Seal(Change):
         return value if self._values.before is None else self._values.before(value)
 
 
+class SealLegacy(Change):
+    """Seals what another library has encrypted in one column into another."""
+
+    def __init__(
+        self, values: ColumnValues, plain_at: int, width: int, slot: int
+    ) -> None:
+        self.name = values.name
+        self.slot = slot
+        self._values = values
+        self._plain_at = plain_at
+        self._sealed_at = width + slot
+
+    def apply(self, row: Row, new: list[Any]) -> bool:
+        """Seal the legacy value, where there is no sealed value yet."""
+        raw, stored = row[self._plain_at], row[self._sealed_at]
+        if raw is None and stored is None:
+            return False
+        plain = None if raw is None else self._values.migrated(raw, row)
+        if stored is None and plain is not None:
+            new[self.slot] = self._values.seal_bytes_in(plain, row)
+            return True
+        if self._values.canonical(stored, row) != plain:
+            raise MismatchError(
+                f"{self.name}: legacy and sealed value differ; both were left alone"
+            )
+        return self._values.reseal_into(new, self.slot, stored, row)
+
+
 class SealInPlace(Change):
-    """Seals the plaintext of a character column where it is."""
+    """Seals the plaintext or legacy value of a column where it is."""
 
     def __init__(self, values: ColumnValues, width: int, slot: int) -> None:
         self.name = values.name
@@ -72,15 +100,16 @@ class SealInPlace(Change):
         self._at = width + slot
 
     def apply(self, row: Row, new: list[Any]) -> bool:
-        """Seal the text, unless it is an envelope of this column."""
-        text = row[self._at]
-        if text is None:
+        """Seal the value, unless it is an envelope of this column."""
+        stored = row[self._at]
+        if stored is None:
             return False
-        if text.startswith(TEXT_PREFIX):
+        if not is_unsealed(stored):
             # The shape without a known key, or a failed tag, is never plaintext.
-            return self._values.reseal_into(new, self.slot, text, row)
-        before = self._values.before
-        new[self.slot] = self._values.seal_in(before(text) if before else text, row)
+            return self._values.reseal_into(new, self.slot, stored, row)
+        # What is stored is what the application's own types have made of a value.
+        plain = self._values.migrated(stored, row)
+        new[self.slot] = self._values.seal_bytes_in(plain, row)
         return True
 
 
@@ -119,18 +148,36 @@ def encrypt(engine: Engine, target: Any, columns: Mapping[str, str]) -> Move:
     written = [sealed_slot(pair.sealed, is_written=True) for pair in pairs]
     fillers, terms = fillers_of(engine, sealed, len(plain), len(plain) + len(written))
     slots = (*plain, *written, *terms)
-    values = [values_of(engine, sealed, pair.sealed, slots) for pair in pairs]
+    beside = _beside(sealed.table, pairs)
+    values = [values_of(engine, sealed, pair.sealed, slots, beside) for pair in pairs]
     changes = _changes(engine, pairs, values, slots, len(plain))
     headers = [one.active_header() for one in values]
     return Move(
         Kind.ENCRYPT,
         sealed.table,
         slots,
-        sealed.tenants,
+        (*sealed.tenants, *beside),
         b"".join(headers),
         tuple(_with_terms(changes, fillers(slots))),
         _left(engine, pairs, slots, headers),
+        is_blind=not all(
+            one.is_authenticated for pair in pairs for one in pair.sealed.type.legacy
+        ),
     )
+
+
+def _beside(table: Table, pairs: Sequence[Pair]) -> tuple[str, ...]:
+    """Return the columns that legacy values need beside themselves."""
+    names = [one.beside for pair in pairs for one in pair.sealed.type.legacy]
+    found = tuple(dict.fromkeys(name for name in names if name is not None))
+    known = {column.name for column in table.columns}
+    for name in found:
+        if name not in known:
+            raise ConfigurationError(
+                f"{table.fullname} has no column {name}, which iv_column= names: "
+                "declare it in the model until every value is moved"
+            )
+    return found
 
 
 def _with_terms(
@@ -159,9 +206,12 @@ def _changes(
         if pair.in_place:
             changes.append(SealInPlace(one, width, number))
             continue
-        decode = slots[plain].decoder(engine.dialect)
         at = value_position(width, slots, plain)
-        changes.append(Seal(one, decode, at, width, number))
+        if pair.sealed.type.legacy:
+            changes.append(SealLegacy(one, at, width, number))
+        else:
+            decode = slots[plain].decoder(engine.dialect)
+            changes.append(Seal(one, decode, at, width, number))
         plain += 1
     return changes
 

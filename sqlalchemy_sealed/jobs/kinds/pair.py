@@ -79,10 +79,18 @@ def _column(table: Table, name: str) -> Column[Any]:
 
 def _check(table: Table, pair: Pair, sealed: Mapping[str, SealedColumn]) -> None:
     where = f"{table.fullname}.{pair.plain.name}"
-    if pair.in_place and not pair.sealed.is_text:
+    declared = pair.sealed.type
+    former = declared.legacy or declared.policy
+    if pair.in_place and not pair.sealed.is_text and not former:
         raise ConfigurationError(
             f"{where}: only a character column can hold plaintext and envelopes in "
             'turn. Declare storage="text", or add a second column'
+        )
+    raw = [type(one).__name__ for one in declared.legacy if not one.is_ascii]
+    if pair.in_place and raw:
+        raise ConfigurationError(
+            f"{where}: raw bytes of {', '.join(raw)} could be taken for an envelope. "
+            "Add a second column, and move them there"
         )
     if not pair.in_place and pair.plain.name in sealed:
         raise ConfigurationError(f"{where} is a sealed column; name a plaintext one")

@@ -68,14 +68,35 @@ def sealed_slot(column: SealedColumn, is_written: bool) -> Slot:
 
 
 def values_of(
-    engine: Engine, sealed: SealedTable, column: SealedColumn, slots: Sequence[Slot]
+    engine: Engine,
+    sealed: SealedTable,
+    column: SealedColumn,
+    slots: Sequence[Slot],
+    beside: Sequence[str] = (),
 ) -> ColumnValues:
-    """Return what opens and seals the values of a column of a move."""
-    at = None
-    if column.tenant is not None:
-        width = len(sealed.key)
-        at = tenant_position(width, slots, sealed.tenants, column.tenant)
-    return ColumnValues(column, sealed.key, binding_of(engine.dialect), at)
+    """Return what opens and seals the values of a column of a move.
+
+    Args:
+        engine: with a keyring.
+        sealed: the table.
+        column: its sealed column.
+        slots: the columns at work.
+        beside: columns that are read behind the tenants.
+
+    """
+    width, behind = len(sealed.key), (*sealed.tenants, *beside)
+
+    def position(name: str | None) -> int | None:
+        return None if name is None else tenant_position(width, slots, behind, name)
+
+    own = next((one.beside for one in column.type.legacy if one.beside in beside), None)
+    return ColumnValues(
+        column,
+        sealed.key,
+        binding_of(engine.dialect),
+        position(column.tenant),
+        position(own),
+    )
 
 
 def other_header(
