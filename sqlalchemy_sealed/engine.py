@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Engine, event
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "bind_keyring",
     "hide_parameters",
+    "plaintext_reads",
     "protect",
     "scrub_error",
     "set_default_keyring",
@@ -61,6 +63,19 @@ def set_default_keyring(keyring: Keyring | None) -> None:
         raise ConfigurationError("set_default_keyring(keyring) needs a Keyring or None")
     scope.set_default(keyring)
     protect(Engine)
+
+
+def plaintext_reads(engine: Engine | AsyncEngine) -> Mapping[tuple[str, str], int]:
+    """Return how many values were read that were not sealed, in this process.
+
+    Args:
+        engine: whose columns were read; its clones share the counts.
+
+    Returns:
+        Values by field id and ``"plaintext"`` or the name of a legacy format.
+
+    """
+    return dict(scope.binding_of(_root(engine).dialect).plaintext.counts)
 
 
 def protect(target: Engine | type[Engine]) -> None:
