@@ -165,13 +165,13 @@ class Unsealed:
         if lost is not None:
             raise LegacyFormatError(
                 f"{self.context}: the IV of a value of {names} is in the column "
-                f"{lost}, which a column type does not see: move the values first, with "
-                "`sealed migrate`"
+                f"{lost}, which a column type does not see: move the values first, "
+                "with `sealed migrate`"
             )
         raise LegacyFormatError(
             f"{self.context}: a value of {names} does not open. The key is another "
-            "one, the value was altered, or its text is none of the declared type. It is "
-            "left as it is"
+            "one, the value was altered, or its text is none of the declared type. "
+            "It is left as it is"
         )
 
     def _check_policy(self, reads: PlaintextReads) -> None:
