@@ -148,6 +148,7 @@ def test_all_values_move_to_the_default_suite_and_back(
         present = model(suite=suite, was=[former])
         found = session.scalars(select(present).order_by(present.id)).all()
         assert [one.note for one in found] == [texts(n)["note"] for n in range(1, 5)]
+        test_a_single_attribute_is_selected_and_opened(session, present)
         session.close()
         before = status(engine, present, keyring)
         assert {one.keys[0].state for one in before} == {"former declaration"}
