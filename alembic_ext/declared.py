@@ -8,15 +8,13 @@ from typing import Any
 
 from sqlalchemy.types import TypeEngine
 
-from sqlalchemy_sealed import BlindIndex, Blocks, Bucket, EncryptedType, Padme, SuiteId
+from sqlalchemy_sealed import BlindIndex, Blocks, Bucket, EncryptedType, Padme
+from sqlalchemy_sealed.types import SUITES
 
 __all__ = ["from_json", "of_field", "pinned", "to_json"]
 
 _PADDINGS = {kind.__name__: kind for kind in (Blocks, Bucket, Padme)}
-_SUITES = {
-    SuiteId.XAES_256_GCM: "randomized",
-    SuiteId.AES_256_SIV: "deterministic",
-}
+_SUITES = {suite: name for name, suite in SUITES.items()}
 
 
 def pinned(
@@ -26,7 +24,9 @@ def pinned(
 
     A type that belongs to a column takes its field id from there; while values move
     through a column of another name, they are sealed for the one they end up in.
+    What is bound to row or tenant is moved by the model, which knows what was before.
     """
+    bound = type_.row_bound or type_.tenant_scoped
     return EncryptedType(
         type_.inner,
         context=type_.context if type_.pinned else context,
@@ -35,7 +35,7 @@ def pinned(
         padding=type_.padding,
         accept_leakage=type_.accept_leakage,
         salt_epoch=type_.salt_epoch,
-        accepts=type_.accepts,
+        accepts=() if bound else type_.accepts,
         index=type_.index if index else None,
     )
 

@@ -34,7 +34,6 @@ from sqlalchemy_sealed.scope import Binding
 from sqlalchemy_sealed.suites import (
     SALT_LENGTH,
     InvalidTag,
-    SivCipher,
     XaesCipher,
 )
 from sqlalchemy_sealed.unsealed import Unsealed, is_unsealed
@@ -272,11 +271,11 @@ class FieldCipher:
         revision = self._keys.keyring.revision
         if len(self.ready) >= _READY_LIMIT:
             self.ready.clear()
-        if isinstance(key.cipher, SivCipher):
-            self.ready[key.header] = (key.cipher.open, key.header)
-        else:
+        if isinstance(key.cipher, XaesCipher):
             salt = envelope.body[:SALT_LENGTH]
             self.ready[key.header + salt] = (key.cipher.decryptor(salt), key.header)
+        else:
+            self.ready[key.header] = (key.cipher.open, key.header)
         self._recheck(revision)
 
     def reseal(self, stored: object, row: bytes | None = None) -> Stored | None:

@@ -14,9 +14,10 @@ from sqlalchemy.types import TypeEngine
 
 from sqlalchemy_sealed.cipher import cipher_of
 from sqlalchemy_sealed.declared import before_sealing
-from sqlalchemy_sealed.envelope import from_text, has_shape
+from sqlalchemy_sealed.envelope import SuiteId, from_text, has_shape
 from sqlalchemy_sealed.errors import (
     CiphertextOnlyError,
+    DeclarationError,
     DecryptionError,
     EncodingError,
 )
@@ -50,6 +51,10 @@ class CiphertextType(EncryptedType[_T]):
         optional: short for ``plaintext="optional"``.
         row_bound: whether a value opens in its own row only.
         tenant_scoped: whether every tenant has derived keys of its own.
+        suite: ``"randomized"`` or ``"a256cbc-hs512"``.
+
+    Raises:
+        DeclarationError: options exclude each other, or the suite is deterministic.
 
     """
 
@@ -68,6 +73,7 @@ class CiphertextType(EncryptedType[_T]):
         optional: bool = False,
         row_bound: bool = False,
         tenant_scoped: bool = False,
+        suite: SuiteId | Literal["randomized", "a256cbc-hs512"] = "randomized",
     ) -> None:
         # Read by the checks of the superclass.
         self.row_bound = row_bound
@@ -82,13 +88,23 @@ class CiphertextType(EncryptedType[_T]):
             legacy=legacy,
             plaintext=plaintext,
             optional=optional,
+            suite=suite,
         )
+
+    def _check_options(self, deterministic: bool) -> None:
+        if deterministic:
+            raise DeclarationError(
+                'suite="deterministic" is for EncryptedType; encrypted() is searched '
+                "through index=BlindIndex()"
+            )
+        super()._check_options(deterministic)
 
     def opening(self) -> EncryptedType[_T]:
         """Return the type that opens the values of this column."""
         return EncryptedType(
             self.inner,
             context=self.field().context,
+            suite=self.suite,
             storage=self.storage,
             padding=self.padding,
             salt_epoch=self.salt_epoch,

@@ -11,7 +11,7 @@ row, and opened when it is first read; the instance holds ciphertext::
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, TypeVar, overload
+from typing import Any, Literal, TypeAlias, TypeVar, overload
 
 from sqlalchemy.ext.mutable import Mutable
 from sqlalchemy.types import TypeEngine
@@ -19,6 +19,7 @@ from sqlalchemy.types import TypeEngine
 from sqlalchemy_sealed.attribute import Declaration, EncryptedAttribute
 from sqlalchemy_sealed.ciphertext import CiphertextType
 from sqlalchemy_sealed.declared import check_index
+from sqlalchemy_sealed.envelope import SuiteId
 from sqlalchemy_sealed.errors import DeclarationError
 from sqlalchemy_sealed.former import Legacy, check_former
 from sqlalchemy_sealed.index import BlindIndex
@@ -30,6 +31,7 @@ from sqlalchemy_sealed.types import EncryptedType
 __all__ = ["encrypted"]
 
 _T = TypeVar("_T")
+_Former: TypeAlias = EncryptedType[_T] | EncryptedAttribute[Any]
 
 
 @overload
@@ -42,10 +44,11 @@ def encrypted(
     *,
     nullable: Literal[False],
     context: str | None = ...,
+    suite: SuiteId | Literal["randomized", "a256cbc-hs512"] = ...,
     storage: Literal["binary", "text"] = ...,
     padding: Padding | Literal["default"] | None = ...,
     salt_epoch: int = ...,
-    accepts: EncryptedType[_T] | Sequence[EncryptedType[_T]] | None = ...,
+    accepts: _Former[_T] | Sequence[_Former[_T]] | None = ...,
     legacy: Legacy = ...,
     plaintext: PlaintextPolicy | PlaintextMode | None = ...,
     optional: bool = ...,
@@ -63,10 +66,11 @@ def encrypted(
     *,
     nullable: bool = ...,
     context: str | None = ...,
+    suite: SuiteId | Literal["randomized", "a256cbc-hs512"] = ...,
     storage: Literal["binary", "text"] = ...,
     padding: Padding | Literal["default"] | None = ...,
     salt_epoch: int = ...,
-    accepts: EncryptedType[_T] | Sequence[EncryptedType[_T]] | None = ...,
+    accepts: _Former[_T] | Sequence[_Former[_T]] | None = ...,
     legacy: Legacy = ...,
     plaintext: PlaintextPolicy | PlaintextMode | None = ...,
     optional: bool = ...,
@@ -83,6 +87,7 @@ def encrypted(
     *,
     nullable: bool = True,
     context: str | None = None,
+    suite: SuiteId | Literal["randomized", "a256cbc-hs512"] = "randomized",
     storage: Literal["binary", "text"] = "binary",
     padding: Padding | Literal["default"] | None = "default",
     salt_epoch: int = SALT_EPOCH,
@@ -107,10 +112,13 @@ def encrypted(
             ``tenant(name)`` block does.
         nullable: whether the attribute may be ``None``.
         context: the field id, when it must not follow the names of table and column.
+        suite: ``"randomized"`` (XAES-256-GCM), or ``"a256cbc-hs512"`` where a rule
+            demands CBC; see :class:`EncryptedType`.
         storage: ``"binary"``, or ``"text"`` for character columns.
         padding: how the length is hidden; see :class:`EncryptedType`.
         salt_epoch: messages of one process that may share a salt, 1 to 65,536.
-        accepts: former declarations whose values are still read.
+        accepts: former declarations whose values are still read: ``EncryptedType``
+            as it was, or ``encrypted()`` where values were bound to row or tenant.
         legacy: formats that the column had before; see :class:`EncryptedType`.
         plaintext: what becomes of plaintext; see :class:`EncryptedType`.
         optional: short for ``plaintext="optional"``.
@@ -133,12 +141,13 @@ def encrypted(
         storage=storage,
         padding=padding,
         salt_epoch=salt_epoch,
-        accepts=accepts,
+        accepts=_former(accepts),
         legacy=legacy,
         plaintext=plaintext,
         optional=optional,
         row_bound=bind == "row",
         tenant_scoped=tenant is not None,
+        suite=suite,
     )
     if index is not None:
         check_index(index, kind.inner)
@@ -148,3 +157,12 @@ def encrypted(
     return EncryptedAttribute(
         Declaration(kind, column, index, tenant, nullable, deferred, on_error, mutable)
     )
+
+
+def _former(accepts: Any) -> Any:
+    """Return former declarations as types."""
+    if isinstance(accepts, EncryptedAttribute):
+        return accepts.declaration.type
+    if isinstance(accepts, Sequence) and not isinstance(accepts, str):
+        return [_former(one) for one in accepts]
+    return accepts

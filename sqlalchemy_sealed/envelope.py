@@ -47,10 +47,15 @@ class SuiteId(enum.IntEnum):
 
     XAES_256_GCM = 0x11
     AES_256_SIV = 0x12
+    A256CBC_HS512 = 0x15
 
 
 #: Bytes of a body that holds an empty plaintext, per suite.
-BODY_MINIMUM: Final = {SuiteId.XAES_256_GCM: 40, SuiteId.AES_256_SIV: 16}
+BODY_MINIMUM: Final = {
+    SuiteId.XAES_256_GCM: 40,
+    SuiteId.AES_256_SIV: 16,
+    SuiteId.A256CBC_HS512: 64,
+}
 
 
 class Flag(enum.IntFlag):

@@ -221,6 +221,7 @@ def _located(placement: Placement) -> LocatedType[Any]:
         accepts=kind.accepts,
         row_bound=kind.row_bound,
         tenant_scoped=kind.tenant_scoped,
+        suite=kind.suite,
     )
 
 

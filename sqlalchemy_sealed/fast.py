@@ -42,8 +42,8 @@ def opener(cipher: FieldCipher) -> _Function:
     field = cipher.field
     if field.row_bound or field.text:
         return _null_safe(cipher.open, _unopened)
-    if field.suite is SuiteId.AES_256_SIV:
-        return _siv_opener(cipher)
+    if field.suite is not SuiteId.XAES_256_GCM:
+        return _body_opener(cipher)
     return _padded_opener(cipher) if field.padding else _plain_opener(cipher)
 
 
@@ -113,11 +113,11 @@ def _plain_opener(cipher: FieldCipher) -> _Function:
     return open_plain
 
 
-def _siv_opener(cipher: FieldCipher) -> _Function:
+def _body_opener(cipher: FieldCipher) -> _Function:
     ready, decode, strict = cipher.ready, cipher.field.codec.decode, cipher.open
     padded, blocks = cipher.field.padding is not None, BLOCKS
 
-    def open_siv(value: Any) -> Any:
+    def open_body(value: Any) -> Any:
         if value is None or blocks[0]:
             return _unopened(value, strict)
         try:
@@ -128,7 +128,7 @@ def _siv_opener(cipher: FieldCipher) -> _Function:
             pass
         return strict(value)
 
-    return open_siv
+    return open_body
 
 
 def sealer(cipher: FieldCipher) -> _Function:
@@ -136,7 +136,7 @@ def sealer(cipher: FieldCipher) -> _Function:
     field = cipher.field
     policy = field.plaintext
     special = field.row_bound or field.text or (policy and policy.mode == "write")
-    if special or field.suite is SuiteId.AES_256_SIV:
+    if special or field.suite is not SuiteId.XAES_256_GCM:
         return _null_safe(cipher.seal, _unsealed)
     return _fast_sealer(cipher)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from sqlalchemy_sealed.associated import scope
 from sqlalchemy_sealed.envelope import Flag, Header, SuiteId
@@ -12,11 +12,12 @@ from sqlalchemy_sealed.field import Field, describe, mismatch
 from sqlalchemy_sealed.keys.key import Key
 from sqlalchemy_sealed.keys.keyring import Keyring
 from sqlalchemy_sealed.scope import Binding
-from sqlalchemy_sealed.suites import SivCipher, XaesCipher
+from sqlalchemy_sealed.suites import CbcHmacCipher, SivCipher, XaesCipher
 
 __all__ = ["FieldKey", "FieldKeys"]
 
 _T = TypeVar("_T")
+_SuiteCipher: TypeAlias = XaesCipher | SivCipher | CbcHmacCipher
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class FieldKey:
     """
 
     header: bytes
-    cipher: XaesCipher | SivCipher
+    cipher: _SuiteCipher
     padded: bool
     row_bound: bool
     former: bool
@@ -129,9 +130,11 @@ class FieldKeys:
             self.clear()
         return derived
 
-    def _cipher(self, key: Key, header: Header) -> XaesCipher | SivCipher:
+    def _cipher(self, key: Key, header: Header) -> _SuiteCipher:
         scoped = header.flags & Flag.TENANT_SCOPED
         where = scope(self._field.context, self._tenant if scoped else None)
         if header.suite is SuiteId.AES_256_SIV:
             return SivCipher(key.derive("siv", where, 64))
+        if header.suite is SuiteId.A256CBC_HS512:
+            return CbcHmacCipher(key.derive("cbc", where, 64))
         return XaesCipher(key.derive("aead", where, 32), self._field.salt_epoch)

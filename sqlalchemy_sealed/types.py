@@ -49,13 +49,16 @@ from sqlalchemy_sealed.scope import binding_of
 from sqlalchemy_sealed.suites import SALT_EPOCH
 from sqlalchemy_sealed.termcolumns import add_term_columns
 
-__all__ = ["EncryptedType"]
+__all__ = ["SUITES", "EncryptedType"]
 
 _T = TypeVar("_T")
-_SUITES: Final = {
+#: The suites as declarations name them.
+SUITES: Final = {
     "randomized": SuiteId.XAES_256_GCM,
     "deterministic": SuiteId.AES_256_SIV,
+    "a256cbc-hs512": SuiteId.A256CBC_HS512,
 }
+_NAMES: Final = {suite: name for name, suite in SUITES.items()}
 
 
 class EncryptedType(SealedMarker, OwnedType[_T]):
@@ -65,9 +68,11 @@ class EncryptedType(SealedMarker, OwnedType[_T]):
         inner: the SQL type of the plaintext, class or instance.
         context: the field id, when it must not follow the names of table and column:
             after a rename, or for two columns that are compared with each other.
-        suite: ``"randomized"`` (XAES-256-GCM, 64 bytes more than the plaintext) or
+        suite: ``"randomized"`` (XAES-256-GCM, 64 bytes more than the plaintext);
             ``"deterministic"`` (AES-256-SIV, 40 bytes more): equal values give equal
-            bytes, which ``==`` and ``in_`` need and every reader of the table sees.
+            bytes, which ``==`` and ``in_`` need and every reader of the table sees;
+            or ``"a256cbc-hs512"`` (AES-256-CBC with HMAC-SHA-512, 73 to 88 bytes
+            more), randomized too, where a rule demands CBC and for nothing else.
         storage: ``"binary"``, or ``"text"`` for character columns.
         padding: how the length is hidden: ``Blocks()``, ``Bucket(n)``, ``Padme()``,
             ``None``, or ``"default"`` for what the format says of the type.
@@ -110,7 +115,8 @@ class EncryptedType(SealedMarker, OwnedType[_T]):
         self,
         inner: type[TypeEngine[_T]] | TypeEngine[_T],
         context: str | None = None,
-        suite: SuiteId | Literal["randomized", "deterministic"] = "randomized",
+        suite: SuiteId
+        | Literal["randomized", "deterministic", "a256cbc-hs512"] = "randomized",
         storage: Literal["binary", "text"] = "binary",
         padding: Padding | Literal["default"] | None = "default",
         accept_leakage: str | None = None,
@@ -345,10 +351,10 @@ class EncryptedType(SealedMarker, OwnedType[_T]):
         return self.inner.compare_values(x, y)
 
     def __repr__(self) -> str:
-        deterministic = self.suite is SuiteId.AES_256_SIV
+        randomized = self.suite is SuiteId.XAES_256_GCM
         options: dict[str, tuple[Any, Any]] = {
             "context": (self.context if self.pinned else None, None),
-            "suite": ("deterministic" if deterministic else None, None),
+            "suite": (None if randomized else _NAMES[self.suite], None),
             "storage": (self.storage, "binary"),
             "padding": (self.padding, "default"),
             "accept_leakage": (self.accept_leakage, None),
@@ -386,6 +392,8 @@ def _why_not(one: Any, present: EncryptedType[Any]) -> str:
         return "its values have another encoding (Float has one per suite)"
     if one.pinned or one.accepts or one.storage != present.storage:
         return "context=, storage= and accepts= belong to the column itself"
+    if one.row_bound > present.row_bound or one.tenant_scoped > present.tenant_scoped:
+        return "it is bound to a row or a tenant, which this one does not know"
     if one._looks() == present._looks():  # noqa: SLF001 - of this module
         return (
             "this one looks like the present one in the database, and is read without "
@@ -396,9 +404,9 @@ def _why_not(one: Any, present: EncryptedType[Any]) -> str:
 
 def _suite(suite: object) -> SuiteId:
     try:
-        return suite if isinstance(suite, SuiteId) else _SUITES[cast("str", suite)]
+        return suite if isinstance(suite, SuiteId) else SUITES[cast("str", suite)]
     except (KeyError, TypeError):
-        names = " or ".join(repr(name) for name in _SUITES)
+        names = " or ".join(repr(name) for name in SUITES)
     raise DeclarationError(f"suite= is {names}")
 
 

@@ -15,7 +15,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from independent_suites import cbc_hmac, siv, xaes
 
 JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 I64, F64, BI = struct.Struct(">q").pack, struct.Struct(">d"), struct.Struct(">BI").pack
@@ -130,54 +130,31 @@ def decode(codec: int, data: bytes) -> Any:
     """Return the value of its canonical bytes, and of no others."""
     return _convert(codec, None, data, None)[0]
 
-def _aes(key: bytes, mode: Any, data: bytes) -> bytes:
-    return Cipher(algorithms.AES(key), mode).encryptor().update(data)
-def _double(block: int) -> int:
-    return block << 1 ^ (block >> 127) * (1 << 128 | 0x87)
-def _cmac(key: bytes, data: bytes, mix: int = 0) -> int:  # RFC 4493, data ^ mix
-    chain = Cipher(algorithms.AES(key), modes.CBC(bytes(16))).encryptor().update
-    zero, size = int.from_bytes(chain(bytes(16))), max(-(-len(data) // 16), 1) * 16
-    number, mask, fill = int.from_bytes(data) ^ mix, _double(zero), size - len(data)
-    if fill:
-        number, mask = (number << 1 | 1) << fill * 8 - 1, _double(mask)
-    number ^= mask ^ zero << size * 8 - 128  # zero: the chain has not begun before it
-    return int.from_bytes(chain(number.to_bytes(size))[-16:])
-def _s2v(key: bytes, head: bytes, last: bytes) -> int:  # RFC 5297
-    total = _double(_cmac(key, bytes(16))) ^ _cmac(key, head)
-    if len(last) < 16:
-        last, total = pad(last), _double(total)
-    return _cmac(key, last, total)
-def _ctr(key: bytes, siv: int, data: bytes) -> bytes:  # RFC 5297
-    return _aes(key, modes.CTR((siv & ~(1 << 63 | 1 << 31)).to_bytes(16)), data)
-
 def _run(opens: bool, root: bytes, field: str, body: bytes, suite: int, flags: int,
          codec: int, version: int, tenant: str | None = None,
          row: bytes | None = None, app: bytes | None = None) -> tuple[bytes, bytes]:
     flags |= sum(4 << i for i, v in enumerate((row, tenant, app)) if v is not None)
     rule7 = suite == 0x12 and not flags & 0b10110 and codec not in (10, 15)
-    _check((rule7 or suite == 0x11) and (codec in CODECS or codec > 127), "refused")
+    _check((rule7 or suite in (0x11, 0x15)) and (codec in CODECS or codec > 127), "refused")
     head = header(suite, flags, codec, version, kcv(root)[:16])
     aad, where = head + rowctx(row, app), scope(field, tenant)
-    if suite == 0x11:  # C2SP XAES-256-GCM
-        key, iv, data = subkey(root, "aead", where, 32), body[:24], body[24:]
-        kx = b"".join(_cmac(key, b"\0%cX\0" % n + iv[:12]).to_bytes(16) for n in (1, 2))
-        data = _aes(kx, modes.GCM(iv[12:]), data[:-16]) if opens else data
-        gcm = Cipher(algorithms.AES(kx), modes.GCM(iv[12:])).encryptor()
-        gcm.authenticate_additional_data(aad)
-        return data, head + iv + gcm.update(data) + gcm.finalize() + gcm.tag
-    key = subkey(root, "siv", where, 64)
-    data = _ctr(key[32:], int.from_bytes(body[:16]), body[16:]) if opens else body
-    _check(codec != 11 or data not in (NAN, F64.pack(-0.0)), "rule 7")
-    siv = _s2v(key[:32], aad, data)
-    return data, head + siv.to_bytes(16) + _ctr(key[32:], siv, data)
+    if suite == 0x11:
+        data, sealed = xaes(opens, subkey(root, "aead", where, 32), aad, body)
+    elif suite == 0x15:
+        data, sealed = cbc_hmac(opens, subkey(root, "cbc", where, 64), aad, body)
+    else:
+        data, sealed = siv(opens, subkey(root, "siv", where, 64), aad, body)
+        _check(codec != 11 or data not in (NAN, F64.pack(-0.0)), "rule 7")
+    return data, head + sealed
 
 def seal(root: bytes, version: int, field: str, codec: int, plaintext: bytes, *,
          suite: int = 0x11, padded: bool = False, salt: bytes | None = None,
          nonce: bytes | None = None, **bound: Any) -> bytes:
     """Return the envelope of codec bytes; bound: tenant, row, app."""
-    salt, nonce = salt or os.urandom(12), nonce or os.urandom(12)
-    _check(len(salt) == len(nonce) == 12, "salt and nonce have 12 bytes")
-    body = (salt + nonce) * (suite == 0x11) + (pad(plaintext) if padded else plaintext)
+    sizes = {0x11: (12, 12), 0x12: (0, 0), 0x15: (0, 16)}[suite]  # nonce is also IV
+    salt, nonce = salt or os.urandom(sizes[0]), nonce or os.urandom(sizes[1])
+    _check((len(salt), len(nonce)) == sizes, "salt and nonce")
+    body = salt + nonce + (pad(plaintext) if padded else plaintext)
     return _run(False, root, field, body, suite, padded, codec, version, **bound)[1]
 
 def open_(root: bytes, field: str, envelope: bytes, **bound: Any) -> tuple[int, bytes]:

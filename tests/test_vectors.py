@@ -6,6 +6,7 @@ every later one (docs/FORMAT.md).
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 from typing import Any
@@ -27,13 +28,15 @@ from sqlalchemy_sealed.errors import EncodingError, KeyFormatError
 from sqlalchemy_sealed.fast import opener, sealer
 from sqlalchemy_sealed.keys.key import Key
 from sqlalchemy_sealed.padding import Blocks, Bucket, Padding, Padme, unpad
-from sqlalchemy_sealed.suites import SivCipher, XaesCipher
+from sqlalchemy_sealed.suites import CbcHmacCipher, SivCipher, XaesCipher
 from sqlalchemy_sealed.tlv import encode_items
 
 FROZEN = {
     "codec.json": "a6056fcf95519373287a70b53478ad01182fba15fd606b8eafa51f22d5e33ac7",
     "envelope/accept.json": "c4b65fdfd39e8b7b80fbf4075898834de68c49abe1a37b245a480358e0e930c1",
-    "envelope/reject.json": "c561864732a8c1b7964cd20ca47010bdd651d5adef877cb5e8c713f8ad88c897",
+    "envelope/accept_cbc.json": "14ffa8c885baf8e81ba296d339e502a8fb795a7511e03f9ae0185d78af4b7834",
+    "envelope/reject.json": "4e7b3abf3edb8ce32cdc7a9924bc82e2d9f83560e87b3892f8db34c8be2c6bc3",
+    "envelope/reject_cbc.json": "ca2aa9a35007f0bdc8046e143e83192b8fd334ded965883c8b8fa856c13a141e",
     "keys.json": "c816212b0ec95fc7874b0a294a306a1f58ddb371e610ca9ebf5baa76b13881ca",
 }
 PADDINGS: dict[str, Padding] = {
@@ -49,10 +52,16 @@ def cases(name: str, part: str = "cases", but: str = "") -> list[Any]:
     return [pytest.param(case, id=case["name"]) for case in kept]
 
 
+def envelopes(kind: str, but: str = "") -> list[Any]:
+    """Return the cases of all suites."""
+    files = f"envelope/{kind}.json", f"envelope/{kind}_cbc.json"
+    return [param for name in files for param in cases(name, but=but)]
+
+
 #: The independent implementation pads to blocks of 16 bytes only.
 BLOCKS = [
     param
-    for param in cases("envelope/accept.json")
+    for param in envelopes("accept")
     if param.values[0]["padding"] in {None, "Blocks()"}
 ]
 
@@ -82,12 +91,14 @@ def declared(case: dict[str, Any], text: bool = False) -> FieldCipher:
     )
 
 
-def derived(case: dict[str, Any]) -> XaesCipher | SivCipher:
+def derived(case: dict[str, Any]) -> XaesCipher | SivCipher | CbcHmacCipher:
     """Return the cipher of the key that the case's scope selects."""
     where = scope(case["field"], case.get("tenant"))
     key = Key(case["version"], bytes.fromhex(case["root"]))
     if case["suite"] == SuiteId.AES_256_SIV:
         return SivCipher(key.derive("siv", where, 64))
+    if case["suite"] == SuiteId.A256CBC_HS512:
+        return CbcHmacCipher(key.derive("cbc", where, 64))
     return XaesCipher(key.derive("aead", where, 32))
 
 
@@ -127,7 +138,7 @@ def test_the_names_of_the_codec_cases_are_unique(part):
 # Envelopes
 
 
-@pytest.mark.parametrize("case", cases("envelope/accept.json"))
+@pytest.mark.parametrize("case", envelopes("accept"))
 def test_an_accepted_envelope_opens_to_its_plaintext(case):
     """FORMAT envelope, keys, associated data: with the key that SCOPE selects."""
     envelope, row, app, plain = hexes(case, "envelope", "row", "app", "plain")
@@ -138,9 +149,9 @@ def test_an_accepted_envelope_opens_to_its_plaintext(case):
     assert same(codec_of(case).decode(plain), value_of(case, case["value"]))
 
 
-@pytest.mark.parametrize("case", cases("envelope/accept.json"))
+@pytest.mark.parametrize("case", envelopes("accept"))
 def test_sealing_again_gives_the_accepted_envelope(case):
-    """FORMAT envelope: salt, nonce, ciphertext, tag; siv, ciphertext."""
+    """FORMAT envelope: salt, nonce, ciphertext, tag; siv, ciphertext; iv, and so on."""
     row, app, plain, salt, nonce = hexes(case, "row", "app", "plain", "salt", "nonce")
     key = Key(case["version"], bytes.fromhex(case["root"]))
     flags = Flag(case["flags"])
@@ -151,11 +162,14 @@ def test_sealing_again_gives_the_accepted_envelope(case):
     cipher = derived(case)
     if salt and nonce:
         inject(cipher, salt, nonce)
-    sealed = head + cipher.seal(padded, head + row_context(row, app))
+    seal = cipher.seal
+    if isinstance(cipher, CbcHmacCipher):
+        seal = functools.partial(cipher._seal, bytes.fromhex(case["iv"]))
+    sealed = head + seal(padded, head + row_context(row, app))
     assert sealed.hex() == case["envelope"]
 
 
-@pytest.mark.parametrize("case", cases("envelope/accept.json"))
+@pytest.mark.parametrize("case", envelopes("accept"))
 def test_the_independent_implementation_opens_an_accepted_envelope(case):
     root, envelope, plain = hexes(case, "root", "envelope", "plain")
     opened = independent.open_(root, case["field"], envelope, **bound(case))
@@ -172,7 +186,7 @@ def test_the_independent_implementation_opens_an_accepted_envelope(case):
 
 @pytest.mark.parametrize("case", BLOCKS)
 def test_the_independent_implementation_seals_an_accepted_envelope(case):
-    root, plain, salt, nonce = hexes(case, "root", "plain", "salt", "nonce")
+    root, plain, salt, nonce, iv = hexes(case, "root", "plain", "salt", "nonce", "iv")
     sealed = independent.seal(
         root,
         case["version"],
@@ -182,13 +196,13 @@ def test_the_independent_implementation_seals_an_accepted_envelope(case):
         suite=case["suite"],
         padded=bool(case["padding"]),
         salt=salt,
-        nonce=nonce,
+        nonce=iv or nonce,
         **bound(case),
     )
     assert sealed.hex() == case["envelope"]
 
 
-@pytest.mark.parametrize("case", cases("envelope/accept.json"))
+@pytest.mark.parametrize("case", envelopes("accept"))
 def test_the_text_form_of_an_accepted_envelope_is_the_recorded_one(case):
     """FORMAT text form."""
     envelope = bytes.fromhex(case["envelope"])
@@ -199,7 +213,7 @@ def test_the_text_form_of_an_accepted_envelope_is_the_recorded_one(case):
 
 
 @pytest.mark.parametrize("text", [False, True], ids=["binary", "text"])
-@pytest.mark.parametrize("case", cases("envelope/accept.json", but="tenant app"))
+@pytest.mark.parametrize("case", envelopes("accept", but="tenant app"))
 def test_a_column_opens_an_accepted_envelope(case, text):
     """FORMAT rule 1: the strict class and the closure of the processors."""
     stored = case["text"] if text else bytes.fromhex(case["envelope"])
@@ -210,7 +224,7 @@ def test_a_column_opens_an_accepted_envelope(case, text):
     assert row or same(opener(cipher)(stored), wanted)
 
 
-@pytest.mark.parametrize("case", cases("envelope/reject.json"))
+@pytest.mark.parametrize("case", envelopes("reject"))
 def test_a_column_refuses_a_rejected_value_with_the_recorded_error(case):
     """FORMAT rules 1 to 3: an error, never plaintext."""
     stored = case["text"] if "text" in case else bytes.fromhex(case["envelope"])
@@ -220,7 +234,7 @@ def test_a_column_refuses_a_rejected_value_with_the_recorded_error(case):
     assert "alice" not in says(error)
 
 
-@pytest.mark.parametrize("case", cases("envelope/reject.json", but="row"))
+@pytest.mark.parametrize("case", envelopes("reject", but="row"))
 def test_the_processors_refuse_a_rejected_value_with_the_recorded_error(case):
     """FORMAT rules 1 to 3: the closures hand a surprise to the strict class."""
     cipher = declared(case, "text" in case)
@@ -235,7 +249,7 @@ def value_for(codec: Codec) -> Any:
     return samples[codec.id]
 
 
-@pytest.mark.parametrize("case", cases("envelope/reject.json", but="declared"))
+@pytest.mark.parametrize("case", envelopes("reject", but="declared"))
 def test_the_independent_implementation_refuses_a_rejected_value(case):
     with pytest.raises(ValueError):
         open_as_declared(case)

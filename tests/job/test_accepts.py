@@ -4,22 +4,32 @@ from __future__ import annotations
 
 import pytest
 from sqlalchemy import Column, Integer, MetaData, String, Table, insert, select
-from sqlalchemy_sealed import Bucket, EncryptedType, Reencryption, bind_keyring
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy_sealed import (
+    Bucket,
+    EncryptedType,
+    FenceKind,
+    Reencryption,
+    bind_keyring,
+)
 from sqlalchemy_sealed.errors import DeclarationError, DeclarationMismatchError
+from sqlalchemy_sealed.jobs.fence import drop_fence, put_up, validate
 from sqlalchemy_sealed.status import status
+from sqlalchemy_sealed.targets import sealed_tables
 
 KINDS = {
     "randomized": lambda **more: EncryptedType(String, **more),
     "deterministic": lambda **more: EncryptedType(
         String(50), suite="deterministic", **more
     ),
+    "CBC": lambda **more: EncryptedType(String, suite="a256cbc-hs512", **more),
     "not padded": lambda **more: EncryptedType(String, padding=None, **more),
     "text": lambda **more: EncryptedType(String, storage="text", **more),
 }
 MOVES = [
     (former, present)
-    for former in ("randomized", "deterministic", "not padded")
-    for present in ("randomized", "deterministic", "not padded")
+    for former in ("randomized", "deterministic", "CBC", "not padded")
+    for present in ("randomized", "deterministic", "CBC", "not padded")
     if former != present
 ]
 
@@ -116,6 +126,44 @@ def test_a_value_of_a_former_declaration_is_authenticated(engine, keyring, writt
         altered[position] ^= 1
         with pytest.raises(Exception, match=r"people\.n"):
             open_(bytes(altered))
+
+
+@pytest.mark.parametrize("storage", ["binary", "text"])
+def test_a_shape_fence_is_around_what_the_column_accepts(engine, keyring, storage):
+    cbc, xaes = (people(KINDS[n](storage=storage)) for n in ("CBC", "randomized"))
+    former = KINDS["CBC"](storage=storage)
+    both = people(KINDS["randomized"](storage=storage, accepts=former))
+    cbc.metadata.create_all(engine)
+
+    def write(table, number):
+        with engine.begin() as connection:
+            connection.execute(insert(table), [{"id": number, "n": "name"}])
+
+    [sealed] = sealed_tables(cbc)
+    [fence] = put_up(engine, sealed, FenceKind.SHAPE)
+    write(cbc, 1)
+    with pytest.raises(DBAPIError):
+        write(xaes, 2)
+    drop_fence(engine, sealed, fence)
+    [sealed] = sealed_tables(both)
+    [fence] = put_up(engine, sealed, FenceKind.SHAPE)
+    validate(engine, sealed, fence)
+    write(cbc, 2)
+    write(both, 3)
+    [report] = Reencryption(engine, both).run()
+    assert (report.counts.moved, report.counts.dead) == (2, 0)
+    assert values(engine, xaes) == ["name"] * 3
+
+
+def test_a_keys_fence_lets_the_active_key_of_cbc_through(engine, keyring, written):
+    expected = written("CBC")
+    table = people(KINDS["CBC"]())
+    keyring.rotate()
+    [report] = Reencryption(engine, table, fence=FenceKind.KEYS).run()
+    assert (report.counts.moved, report.status) == (5, "complete")
+    with engine.begin() as connection:
+        connection.execute(insert(table), [{"id": 7, "n": "new"}])
+    assert values(engine, table) == [*expected, "new"]
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,11 @@ def test_a_type_that_changes_under_its_name(project):
     round_trip(project, after, [text, text.replace("encrypt_", "decrypt_")])
 
 
+def test_the_suite_is_part_of_what_is_written_and_remembered(project):
+    after = model(sealed("ssn", suite="a256cbc-hs512"), plain("note"))
+    round_trip(project, after, ["suite='a256cbc-hs512'"])
+
+
 def test_storage_that_stays_the_same_is_noticed_too(project):
     """TEXT before and after: nothing in the database tells them apart."""
     wide = [
@@ -234,7 +239,13 @@ def test_what_is_bound_to_its_row_is_left_to_the_model(project):
         id: Mapped[int] = mapped_column(primary_key=True)
         plain: Mapped[str | None] = mapped_column("ssn", String(60))
         note: Mapped[str | None] = mapped_column(String(60))
-        bound = encrypted(String(60), column="ssn_encrypted", bind="row")
+        bound = encrypted(
+            String(60),
+            column="ssn_encrypted",
+            bind="row",
+            suite="a256cbc-hs512",
+            accepts=[EncryptedType(String(60)), encrypted(String(60), bind="row")],
+        )
 
     with pytest.warns(UserWarning, match="sealed encrypt MODULE:MODEL"):
         written = project.autogenerate(Base.metadata, "bound")

@@ -54,7 +54,7 @@ DIFFERENT: dict[str, list[Any]] = {
         sa.JSON(),
     ],
     "context": [None, "t.a", "t.b"],
-    "suite": ["randomized", "deterministic"],
+    "suite": ["randomized", "deterministic", "a256cbc-hs512"],
     "storage": ["binary", "text"],
     "padding": ["default", None, Blocks(), Bucket(16), Bucket(32), Padme()],
     "accept_leakage": [None, "public", "known"],

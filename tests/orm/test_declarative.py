@@ -801,6 +801,7 @@ REPRESENTED = [
     EncryptedType(sa.Enum("a", "b", name="letters")),
     EncryptedType(String, context="users.ssn"),
     EncryptedType(String, suite="deterministic"),
+    EncryptedType(String, suite="a256cbc-hs512"),
     EncryptedType(String, storage="text"),
     EncryptedType(String, padding=None),
     EncryptedType(String, padding=Blocks()),

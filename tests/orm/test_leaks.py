@@ -200,7 +200,7 @@ def test_an_encoding_error_is_silent(engine, name, many):
 
 
 @pytest.mark.parametrize("storage", ["binary", "text"])
-@pytest.mark.parametrize("suite", ["randomized", "deterministic"])
+@pytest.mark.parametrize("suite", ["randomized", "deterministic", "a256cbc-hs512"])
 def test_an_encoding_error_has_no_context(engine, suite, storage):
     """UnicodeEncodeError.object is the value itself."""
     secrets = sealed_table(String, suite=suite, storage=storage)

@@ -266,6 +266,19 @@ def test_the_text_form_holds_every_type_too(engine, stored, inner, values):
     assert exact(read(engine, secrets)) == exact(values)
 
 
+@pytest.mark.parametrize("storage", ["binary", "text"])
+@pytest.mark.parametrize(("inner", "values"), FLAT_CASES)
+def test_cbc_holds_every_type_too(engine, stored, inner, values, storage):
+    secrets = sealed_table(inner, suite="a256cbc-hs512", storage=storage)
+    written(engine, secrets, values * 2)
+    raw = stored(secrets.c.value)
+    start = {"binary": b"\xf5\x15", "text": "sld:9RU"}[storage]
+    assert all(one.startswith(start) for one in raw)
+    ivs = {one[24:40] if storage == "binary" else one[36:57] for one in raw}
+    assert len(ivs) == len(raw)
+    assert exact(read(engine, secrets)) == exact(values * 2)
+
+
 @pytest.mark.parametrize(("inner", "values"), FLAT_CASES)
 def test_none_stays_null(engine, stored, inner, values):
     secrets = sealed_table(inner)

@@ -65,13 +65,13 @@ headers = st.builds(
     st.integers(0, 2**32 - 1),
     st.binary(min_size=16, max_size=16),
 )
-envelopes = st.builds(Envelope, headers, st.binary(min_size=40, max_size=200))
+envelopes = st.builds(Envelope, headers, st.binary(min_size=64, max_size=200))
 #: Bytes that get past the first checks more often than random ones would.
 almost = st.one_of(
     st.binary(max_size=120),
     st.builds(
         lambda a, b: b"\xf5" + a + b,
-        st.sampled_from([b"\x11", b"\x12"]),
+        st.sampled_from([b"\x11", b"\x12", b"\x15"]),
         st.binary(max_size=120),
     ),
     envelopes.map(bytes),
@@ -87,6 +87,7 @@ DECLARATIONS = {
     "plain": {},
     "padded": {"padding": Blocks()},
     "deterministic": {"suite": SuiteId.AES_256_SIV, "padding": Blocks()},
+    "CBC": {"suite": SuiteId.A256CBC_HS512, "padding": Blocks()},
 }
 
 

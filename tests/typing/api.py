@@ -36,6 +36,9 @@ class Patient(Base):
     memo: Mapped[str] = mapped_column(
         EncryptedType(String, storage="text", padding=Bucket(32))
     )
+    fax: Mapped[str] = mapped_column(
+        EncryptedType(String, suite="a256cbc-hs512", accepts=EncryptedType(String))
+    )
 
 
 assert_type(EncryptedType(String), EncryptedType[str])

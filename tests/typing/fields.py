@@ -8,7 +8,13 @@ from typing import assert_type
 from sqlalchemy import Date, Integer, String, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from sqlalchemy_sealed import BlindIndex, compound_index, encrypted, plan_index
+from sqlalchemy_sealed import (
+    BlindIndex,
+    EncryptedType,
+    compound_index,
+    encrypted,
+    plan_index,
+)
 
 
 class Base(DeclarativeBase):
@@ -22,6 +28,13 @@ class Patient(Base):
     email = encrypted(String, index=BlindIndex(normalize="email"))
     born = encrypted(Date, nullable=False)
     room = encrypted(Integer(), bind="row")
+    card = encrypted(
+        String,
+        bind="row",
+        suite="a256cbc-hs512",
+        accepts=[EncryptedType(String), encrypted(String, bind="row")],
+    )
+    wing = encrypted(String, accepts=encrypted(String, suite="a256cbc-hs512"))
     who = compound_index("email", "born")
 
 
@@ -29,6 +42,8 @@ patient = Patient(email="ada@example.org", born=date(1815, 12, 10))
 assert_type(patient.email, str | None)
 assert_type(patient.born, date)
 assert_type(patient.room, int | None)
+assert_type(patient.card, str | None)
+assert_type(patient.wing, str | None)
 patient.email = "grace@example.org"
 patient.email = None
 patient.born = date(1906, 12, 9)

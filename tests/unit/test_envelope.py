@@ -21,7 +21,7 @@ from sqlalchemy_sealed.errors import MalformedEnvelopeError, NotSealedError
 
 KID = independent.kcv(ROOT)[:16]
 HEADER = bytes.fromhex("f5110c0100000007d8bbf18be1b108535fc108f5cb4924ad")
-SMALLEST = {0x11: 24 + 40, 0x12: 24 + 16}
+SMALLEST = {0x11: 24 + 40, 0x12: 24 + 16, 0x15: 24 + 16 + 16 + 32}
 
 
 def envelope(suite: int = 0x11, flags: int = 0, length: int | None = None) -> bytes:
@@ -162,6 +162,7 @@ def test_a_sealed_value_has_the_shape(suite):
         b"\xf5",
         envelope()[:-1],
         envelope(0x12)[:-1],
+        envelope(0x15)[:-1],
         envelope(0x00),
         envelope(0x13),
         envelope(0x21),
@@ -203,7 +204,7 @@ def test_text_that_decodes_to_no_envelope_has_no_shape(text):
 @pytest.mark.parametrize("suite", SMALLEST, ids=hex)
 def test_the_shape_is_what_the_parser_accepts(suite):
     """FORMAT shape: the parser and the shape never disagree."""
-    for length in range(80):
+    for length in range(100):
         data = envelope(suite, length=length)
         try:
             parsed = bool(Envelope.parse(data))
@@ -213,9 +214,11 @@ def test_the_shape_is_what_the_parser_accepts(suite):
 
 
 def test_the_overhead_of_the_suites_is_the_one_that_is_documented():
-    """FORMAT envelope: overhead 64 bytes for 0x11 and 40 for 0x12."""
+    """FORMAT envelope: 64 bytes for 0x11, 40 for 0x12, 73 to 88 for 0x15."""
     assert len(field_cipher().seal("")) == 64
     assert len(field_cipher(suite=SuiteId.AES_256_SIV).seal("")) == 40
+    cbc = field_cipher(suite=SuiteId.A256CBC_HS512)
+    assert [len(cbc.seal("x" * n)) - n for n in (0, 1, 15, 16)] == [88, 87, 73, 88]
 
 
 def test_two_root_keys_of_one_version_have_different_headers():

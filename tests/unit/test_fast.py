@@ -38,7 +38,7 @@ from sqlalchemy_sealed.keys.state import KeyState
 from sqlalchemy_sealed.padding import Blocks, Bucket, Padme
 from sqlalchemy_sealed.suites import SALT_EPOCH, XaesCipher
 
-SIV = SuiteId.AES_256_SIV
+SIV, CBC = SuiteId.AES_256_SIV, SuiteId.A256CBC_HS512
 DECLARATIONS = {
     "plain": {},
     "blocks": {"padding": Blocks()},
@@ -49,8 +49,12 @@ DECLARATIONS = {
     "short epoch": {"salt_epoch": 3},
     "deterministic": {"suite": SIV},
     "deterministic blocks": {"suite": SIV, "padding": Blocks()},
+    "CBC": {"suite": CBC},
+    "CBC blocks": {"suite": CBC, "padding": Blocks()},
+    "CBC bucket": {"suite": CBC, "padding": Bucket(48)},
     "text": {"text": True},
     "deterministic text": {"text": True, "suite": SIV, "padding": Blocks()},
+    "CBC text": {"text": True, "suite": CBC, "padding": Blocks()},
 }
 TEXTS = ["", "a", "x" * 15, "x" * 16, "x" * 47, "caf\xe9", "a\x80\0\0", SECRET * 20]
 SEALS = {"fast": sealer, "strict": lambda cipher: cipher.seal}
@@ -99,7 +103,7 @@ def test_the_independent_implementation_opens_what_the_fast_face_sealed(cipher):
         assert independent.open_(ROOT, "users.email", data) == (1, text.encode())
 
 
-@pytest.mark.parametrize("suite", [0x11, 0x12], ids=hex)
+@pytest.mark.parametrize("suite", SuiteId, ids=hex)
 @pytest.mark.parametrize("padded", [False, True])
 def test_the_fast_face_opens_what_the_independent_implementation_sealed(suite, padded):
     padding = Blocks() if padded else None

@@ -62,12 +62,14 @@ from sqlalchemy_sealed.padding import Blocks, Bucket, Padme
 from sqlalchemy_sealed.scope import Binding
 from sqlalchemy_sealed.suites import SALT_EPOCH
 
-XAES, SIV = SuiteId
+XAES, SIV, CBC = SuiteId
 DECLARATIONS = {
     "0x11": {},
     "0x11 padded": {"padding": Blocks()},
     "0x12": {"suite": SIV},
     "0x12 padded": {"suite": SIV, "padding": Blocks()},
+    "0x15": {"suite": CBC},
+    "0x15 padded": {"suite": CBC, "padding": Blocks()},
 }
 VALUES = {
     "utf8": (Utf8Codec(), "caf\xe9"),
@@ -153,7 +155,7 @@ def test_the_plaintext_is_nowhere_in_the_envelope(cipher):
     assert SECRET[:5].encode() not in cipher.seal(SECRET)
 
 
-@pytest.mark.parametrize("suite", [XAES, SIV], ids=hex)
+@pytest.mark.parametrize("suite", SuiteId, ids=hex)
 def test_equal_values_are_equal_bytes_only_in_a_deterministic_column(suite):
     """FORMAT envelope: 0x12 is deterministic."""
     cipher = field_cipher(suite=suite)
@@ -255,7 +257,7 @@ def test_an_altered_byte_is_refused_for_the_right_reason(cipher, position, error
 def test_every_truncation_is_refused(cipher):
     """FORMAT shape: at least 24 bytes plus the suite's body minimum."""
     stored = cipher.seal("alice")
-    least = {XAES: 64, SIV: 40}[cipher.field.suite]
+    least = {XAES: 64, SIV: 40, CBC: 88}[cipher.field.suite]
     for length in range(len(stored)):
         error = type(refusal(cipher, stored[:length]))
         if length == 0:
@@ -273,7 +275,8 @@ def test_bytes_behind_an_envelope_are_refused(cipher, more):
 
 def test_the_parts_of_two_values_do_not_fit_together(cipher):
     one, other = cipher.seal("alice"), cipher.seal("carol")
-    for cut in (42, 48) if cipher.field.suite is XAES else (30, 40):
+    cuts = {XAES: (42, 48), SIV: (30, 40), CBC: (30, 40, 56)}
+    for cut in cuts[cipher.field.suite]:
         assert type(refusal(cipher, one[:cut] + other[cut:])) is AuthenticationError
 
 
@@ -298,6 +301,7 @@ def test_a_renamed_column_opens_with_its_former_field_id():
 
 OTHERS = {
     "suite": {"suite": SIV},
+    "suite 0x15": {"suite": CBC},
     "padded": {"padding": Blocks()},
     "codec": {"codec": BytesCodec()},
     "row-bound": {"row_bound": True},
@@ -578,7 +582,7 @@ def test_a_value_that_would_not_open_again_is_not_written(cipher, monkeypatch):
 # What errors tell
 
 
-@pytest.mark.parametrize("suite", [XAES, SIV], ids=hex)
+@pytest.mark.parametrize("suite", SuiteId, ids=hex)
 def test_a_value_that_does_not_fit_is_refused_without_showing_it(suite):
     cipher = field_cipher(Int64Codec(), suite=suite)
     error = failure(cipher.seal, SECRET)

@@ -2,29 +2,39 @@
 
 from __future__ import annotations
 
+import hmac
 import os
 import threading
 from collections import Counter
 
 import independent
+import independent_suites
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, AESSIV
-from sealing import NONCE, ROOT, SALT, inject
+from cryptography.hazmat.primitives.ciphers.modes import CBC
+from sealing import NONCE, ROOT, SALT, flipped, inject
 
-from sqlalchemy_sealed import suites
 from sqlalchemy_sealed.associated import row_context, row_id, scope
 from sqlalchemy_sealed.keys.key import Key
 from sqlalchemy_sealed.suites import (
     SALT_EPOCH,
+    CbcHmacCipher,
     InvalidTag,
     SivCipher,
     XaesCipher,
     expand,
+    xaes,
 )
 
 KEY = Key(7, ROOT)
 SCOPE = scope("users.email", "acme")
 ROW = row_context(row_id([("i", 42)]))
+IV = bytes(range(0x60, 0x70))
+CIPHERS = [
+    XaesCipher(b"K" * 32),
+    SivCipher(b"K" * 64),
+    CbcHmacCipher(b"K" * 64),
+]
 
 
 def pairs(cipher: XaesCipher, messages: int) -> list[tuple[bytes, bytes]]:
@@ -57,6 +67,43 @@ def test_the_draft_vector_of_the_deterministic_suite():
     body = "ac6f793f745725c207115089b0888ea228a11b7ded46d691a3cc87eedd796aca5b"
     assert cipher.seal(b"alice@example.com", header).hex() == body
     assert cipher.open(bytes.fromhex(body), header) == b"alice@example.com"
+
+
+def test_the_draft_vector_of_cbc():
+    """FORMAT draft vector: 0x15."""
+    key = KEY.derive("cbc", SCOPE, 64)
+    header = bytes.fromhex("f5150c0100000007d8bbf18be1b108535fc108f5cb4924ad")
+    body = CbcHmacCipher(key)._seal(IV, b"alice@example.com", header + ROW)
+    assert key.hex() == (
+        "14253af550904d31f9f3695d4297a23397603f1c516d9a6aa80652966c941db5"
+        "a4319a6ad5a516e5bd9947dba6f2e468e037a86f8b05e9afa6ed6b0f4f034941"
+    )
+    assert body[:16] == IV
+    assert body[16:].hex() == (
+        "f38c25e24914ef51c14b1bb8f8f84830a93b4587589bd6647ae076fd2b8d2690"
+        "21957ab18a183da347a05b3d4b67799406fc4a60ed71bdfcee69f49fdf1f58fa"
+    )
+
+
+def test_the_test_case_of_rfc_7518():
+    """RFC 7518, B.3: A256CBC-HS512."""
+    plain = (
+        b"A cipher system must not be required to be secret, and it must be able to "
+        b"fall into the hands of the enemy without inconvenience"
+    )
+    aad = b"The second principle of Auguste Kerckhoffs"
+    sealed = (
+        "1af38c2dc2b96ffdd86694092341bc04"
+        "4affaaadb78c31c5da4b1b590d10ffbd3dd8d5d302423526912da037ecbcc7bd"
+        "822c301dd67c373bccb584ad3e9279c2e6d12a1374b77f077553df829410446b"
+        "36ebd97066296ae6427ea75c2e0846a11a09ccf5370dc80bfecbad28c73f09b3"
+        "a3b75e662a2594410ae496b2e2e6609e31e6e02cc837f053d21f37ff4f51950b"
+        "be2638d09dd7a4930930806d0703b1f6"
+        "4dd3b4c088a7f45c216839645b2012bf2e6269a8c56a816dbc1b267761955bc5"
+    )
+    cipher, body = CbcHmacCipher(bytes(range(64))), bytes.fromhex(sealed)
+    assert cipher._seal(body[:16], plain, aad) == body
+    assert cipher.open(body, aad) == plain
 
 
 def test_hkdf_expand_is_that_of_rfc_5869():
@@ -94,7 +141,7 @@ def test_the_body_is_siv_and_ciphertext_over_one_associated_string():
 
 
 @pytest.mark.parametrize("plain", [b"", b"a", bytes(1000)], ids=len)
-@pytest.mark.parametrize("cipher", [XaesCipher(bytes(32)), SivCipher(bytes(64))])
+@pytest.mark.parametrize("cipher", CIPHERS)
 def test_what_was_sealed_opens_and_nothing_else_does(cipher, plain):
     body = cipher.seal(plain, b"aad")
     assert cipher.open(body, b"aad") == plain
@@ -119,9 +166,142 @@ def test_the_deterministic_suite_takes_64_bytes_only(length):
 
 def test_equal_plaintexts_are_equal_only_in_the_deterministic_suite():
     """FORMAT envelope: equal plaintexts give equal bytes under 0x12."""
-    siv, xaes = SivCipher(bytes(64)), XaesCipher(bytes(32))
+    siv = SivCipher(bytes(64))
     assert siv.seal(b"a", b"x") == siv.seal(b"a", b"x") != siv.seal(b"a", b"y")
-    assert xaes.seal(b"a", b"x") != xaes.seal(b"a", b"x")
+    for cipher in (XaesCipher(bytes(32)), CbcHmacCipher(bytes(64))):
+        assert cipher.seal(b"a", b"x") != cipher.seal(b"a", b"x")
+
+
+# CBC, authenticated
+
+
+def handmade(padded: bytes, aad: bytes = b"aad") -> bytes:
+    """Return a body of any padded bytes, with a tag that is right for them."""
+    sealed = IV + independent_suites._aes(b"K" * 32, CBC(IV), padded)
+    signed = aad + sealed + (len(aad) * 8).to_bytes(8)
+    return sealed + hmac.digest(b"K" * 32, signed, "sha512")[:32]
+
+
+def test_the_body_is_iv_ciphertext_and_tag():
+    """FORMAT 0x15: iv[16] ciphertext tag[32], PKCS#7 inside."""
+    cipher = CbcHmacCipher(b"K" * 64)
+    assert cipher._seal(IV, b"plain", b"aad") == handmade(b"plain" + b"\x0b" * 11)
+    for length in range(50):
+        assert len(cipher.seal(bytes(length), b"")) == 48 + (length // 16 + 1) * 16
+
+
+def test_the_first_half_of_the_key_is_that_of_the_tag():
+    """FORMAT 0x15: MAC_KEY is the initial 32 bytes, ENC_KEY the final 32."""
+    plain, body = (
+        b"plain",
+        CbcHmacCipher(b"M" * 32 + b"K" * 32)._seal(IV, b"plain", b""),
+    )
+    assert body[:32] == handmade(plain + b"\x0b" * 11)[:32]
+    signed = body[:32] + bytes(8)
+    assert body[32:] == hmac.digest(b"M" * 32, signed, "sha512")[:32]
+
+
+@pytest.mark.parametrize("plain", [b"", b"alice", bytes(40)], ids=len)
+def test_every_bit_of_a_cbc_body_matters(plain):
+    """FORMAT 0x15: every failure is the same one."""
+    cipher = CbcHmacCipher(bytes(64))
+    body = cipher.seal(plain, b"aad")
+    for changed in flipped(body):
+        with pytest.raises(InvalidTag):
+            cipher.open(changed, b"aad")
+    for length in range(len(body)):
+        with pytest.raises(InvalidTag):
+            cipher.open(body[:length], b"aad")
+    for changed in flipped(b"aad"):
+        with pytest.raises(InvalidTag):
+            cipher.open(body, changed)
+
+
+@pytest.mark.parametrize("moved", range(1, 16))
+def test_associated_data_and_iv_are_kept_apart(moved):
+    """FORMAT 0x15: AL is the length of AAD in bits."""
+    cipher = CbcHmacCipher(bytes(64))
+    body = cipher.seal(bytes(40), b"A" * 16)
+    for wrong, aad in [
+        (body[moved:], b"A" * 16 + body[:moved]),
+        (b"A" * moved + body, b"A" * (16 - moved)),
+    ]:
+        with pytest.raises(InvalidTag):
+            cipher.open(wrong, aad)
+
+
+def test_nothing_is_decrypted_before_the_tag_is_right():
+    """FORMAT 0x15: there is no padding oracle."""
+
+    class Watched(CbcHmacCipher):
+        decrypted = 0
+
+        def _decrypt(self, covered):
+            Watched.decrypted += 1
+            return super()._decrypt(covered)
+
+    cipher = Watched(bytes(64))
+    body = cipher.seal(b"alice", b"aad")
+    for changed in flipped(body):
+        with pytest.raises(InvalidTag):
+            cipher.open(changed, b"aad")
+    assert Watched.decrypted == 0
+    assert cipher.open(body, b"aad") == b"alice"
+    assert Watched.decrypted == 1
+
+
+@pytest.mark.parametrize(
+    "padded",
+    [
+        b"",
+        bytes(16),
+        b"\x11" * 32,
+        b"\xff" * 16,
+        b"\x0f" + b"\x10" * 15,
+        b"a" * 14 + b"\1\2",
+    ],
+    ids=repr,
+)
+def test_wrong_padding_under_a_right_tag_is_the_same_error(padded):
+    """FORMAT 0x15: only a holder of the key can make it."""
+    with pytest.raises(InvalidTag) as caught:
+        CbcHmacCipher(b"K" * 64).open(handmade(padded), b"aad")
+    assert caught.value.__context__ is None
+
+
+@pytest.mark.parametrize("length", [0, 32, 48, 63, 65])
+def test_cbc_takes_64_bytes_only(length):
+    """FORMAT keys: cbc 64."""
+    with pytest.raises(ValueError, match="64 bytes"):
+        CbcHmacCipher(bytes(length))
+
+
+def test_every_message_draws_an_iv_of_its_own(monkeypatch):
+    """FORMAT 0x15: IVs are 16 bytes of the operating system, drawn when needed."""
+    drawn = []
+    real = os.urandom
+    monkeypatch.setattr(os, "urandom", lambda n: drawn.append(real(n)) or drawn[-1])
+    cipher = CbcHmacCipher(bytes(64))
+    used = [cipher.seal(b"same", b"")[:16] for _ in range(300)]
+    assert used == drawn
+    assert len(set(used)) == 300
+
+
+def test_threads_may_share_a_cbc_cipher():
+    cipher, wrong = CbcHmacCipher(bytes(64)), []
+
+    def work(number):
+        for n in range(300):
+            plain = f"{number} {n}".encode()
+            if cipher.open(cipher.seal(plain, plain), plain) != plain:
+                wrong.append(plain)
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
 
 
 # Salts and nonces
@@ -212,7 +392,7 @@ def test_every_live_cipher_forgets_its_epoch_in_a_forked_child():
     ciphers = [XaesCipher(bytes((n,)) * 32) for n in range(3)]
     for cipher in ciphers:
         cipher.seal(b"", b"")
-    suites._after_fork()
+    xaes._after_fork()
     assert [cipher._epoch for cipher in ciphers] == [None] * 3
 
 
@@ -230,9 +410,9 @@ def test_more_salts_than_the_cache_holds_still_open():
     """FORMAT performance notes: derived ciphers are kept per salt, up to a limit."""
     cipher = XaesCipher(bytes(32))
     body = cipher.seal(b"a", b"")
-    for number in range(suites._CACHED_SALTS + 1):
+    for number in range(xaes._CACHED_SALTS + 1):
         cipher.decryptor(number.to_bytes(12))
-    assert len(cipher._by_salt) <= suites._CACHED_SALTS
+    assert len(cipher._by_salt) <= xaes._CACHED_SALTS
     assert cipher.open(body, b"") == b"a"
 
 
@@ -254,7 +434,7 @@ def test_threads_may_derive_at_the_same_time():
     assert not wrong
 
 
-@pytest.mark.parametrize("cipher", [XaesCipher(b"K" * 32), SivCipher(b"K" * 64)])
+@pytest.mark.parametrize("cipher", CIPHERS)
 def test_a_cipher_shows_no_key(cipher):
     assert "KKKK" not in repr(cipher) + str(cipher)
     with pytest.raises(TypeError):
@@ -262,9 +442,10 @@ def test_a_cipher_shows_no_key(cipher):
 
 
 def test_the_subkeys_of_the_purposes_are_unrelated():
-    """FORMAT keys: purpose aead, siv, blob; label and 0x00 in front of SCOPE."""
-    for purpose, length in [("aead", 32), ("siv", 64), ("blob", 32)]:
+    """FORMAT keys: purpose aead, siv, cbc, blob; label and 0x00 before SCOPE."""
+    for purpose, length in [("aead", 32), ("siv", 64), ("cbc", 64), ("blob", 32)]:
         key = KEY.derive(purpose, SCOPE, length)
         assert len(key) == length
         assert key == independent.subkey(ROOT, purpose, SCOPE, length)
-    assert KEY.derive("siv", SCOPE, 64)[:32] != KEY.derive("aead", SCOPE, 32)
+    starts = {KEY.derive(one, SCOPE, 32) for one in ("aead", "siv", "cbc", "blob")}
+    assert len(starts) == 4

@@ -10,7 +10,13 @@ from typing import Any
 import pytest
 from sealing import inject, load
 
-from sqlalchemy_sealed.suites import InvalidTag, SivCipher, XaesCipher, expand
+from sqlalchemy_sealed.suites import (
+    CbcHmacCipher,
+    InvalidTag,
+    SivCipher,
+    XaesCipher,
+    expand,
+)
 
 
 class GivenKey(XaesCipher):
@@ -39,7 +45,9 @@ def unhex(key: str, value: Any) -> Any:
     return bytes.fromhex(value) if key in hexes else value
 
 
-def opened(cipher: XaesCipher | SivCipher, body: bytes, aad: bytes) -> bytes | None:
+def opened(
+    cipher: XaesCipher | SivCipher | CbcHmacCipher, body: bytes, aad: bytes
+) -> bytes | None:
     try:
         return cipher.open(body, aad)
     except InvalidTag:
@@ -70,6 +78,20 @@ def test_aes_siv_cmac():
         assert (cipher.seal(case["msg"], case["aad"]) == case["ct"]) is valid
     assert len(cases) == 147
     assert sum(case["result"] == "valid" for case in cases) == 39
+
+
+def test_a256cbc_hs512():
+    """All cases; the first is that of RFC 7518, B.3."""
+    cases = vectors("a256cbc_hs512", keySize=512, ivSize=128, tagSize=256)
+    for case in cases:
+        cipher, valid = CbcHmacCipher(case["key"]), case["result"] == "valid"
+        body = case["iv"] + case["ct"] + case["tag"]
+        plain = opened(cipher, body, case["aad"])
+        assert plain == (case["msg"] if valid else None), case["tcId"]
+        again = cipher._seal(case["iv"], case["msg"], case["aad"])
+        assert (again == body) is valid, case["tcId"]
+    assert len(cases) == 94
+    assert sum(case["result"] == "valid" for case in cases) == 67
 
 
 @pytest.mark.parametrize(("size", "number"), [(256, 148), (384, 147)])

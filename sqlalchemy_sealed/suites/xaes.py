@@ -1,12 +1,7 @@
-"""The suites: how the body of an envelope is sealed (docs/FORMAT.md, "Envelope").
+"""0x11 XAES-256-GCM, the default suite.
 
-All primitives are those of the ``cryptography`` package:
-
-* 0x11 XAES-256-GCM: C2SP XAES-256-GCM, that is AES-256-GCM (NIST SP 800-38D) under a
-  key derived with AES-CMAC (NIST SP 800-108r1) from the first half of a 192-bit nonce;
-* 0x12 AES-256-SIV: RFC 5297, deterministic, with one associated-data string;
-* subkeys: HKDF-Expand with SHA-256 (RFC 5869);
-* blind indexes: HMAC-SHA256 (RFC 2104).
+C2SP XAES-256-GCM: AES-256-GCM (NIST SP 800-38D) under a key that AES-CMAC derives (NIST
+SP 800-108r1) from the first half of a 192-bit nonce.
 """
 
 from __future__ import annotations
@@ -18,25 +13,11 @@ from collections.abc import Callable
 from struct import unpack
 from typing import Final, TypeAlias
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM, AESSIV
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.cmac import CMAC
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.hmac import HMAC
-from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
-__all__ = [
-    "NONCE_LENGTH",
-    "SALT_EPOCH",
-    "SALT_LENGTH",
-    "InvalidTag",
-    "Mac",
-    "SaltEpoch",
-    "SivCipher",
-    "XaesCipher",
-    "expand",
-]
+__all__ = ["NONCE_LENGTH", "SALT_EPOCH", "SALT_LENGTH", "SaltEpoch", "XaesCipher"]
 
 SALT_LENGTH: Final = 12
 NONCE_LENGTH: Final = 12
@@ -47,11 +28,6 @@ _CACHED_SALTS: Final = 4096
 
 #: ``encrypt(nonce, plaintext, associated_data)`` and its reverse.
 Operation: TypeAlias = Callable[[bytes, bytes, bytes | None], bytes]
-
-
-def expand(root: bytes, info: bytes, length: int) -> bytes:
-    """Return HKDF-Expand-SHA256 (RFC 5869, section 2.3) of ``length`` bytes."""
-    return HKDFExpand(SHA256(), length, info).derive(root)
 
 
 class SaltEpoch:
@@ -171,7 +147,7 @@ class XaesCipher:
             return epoch.salt + nonce + epoch.encrypt(nonce, plaintext, aad)
 
     def open(self, body: bytes, aad: bytes) -> bytes:
-        """Return the plaintext; :class:`InvalidTag` when it is not authentic."""
+        """Return the plaintext; ``InvalidTag`` when it is not authentic."""
         nonce_end = SALT_LENGTH + NONCE_LENGTH
         salt, nonce = bytes(body[:SALT_LENGTH]), body[SALT_LENGTH:nonce_end]
         return self._gcm(salt).decrypt(nonce, body[nonce_end:], aad)
@@ -194,37 +170,3 @@ def _after_fork() -> None:
 
 
 os.register_at_fork(after_in_child=_after_fork)
-
-
-class SivCipher:
-    """AES-256-SIV under one derived field key of 64 bytes: equal in, equal out."""
-
-    __slots__ = ("_siv",)
-
-    def __init__(self, key: bytes) -> None:
-        if len(key) != 64:  # noqa: PLR2004 - two AES-256 keys
-            raise ValueError("AES-256-SIV needs a key of 64 bytes")
-        self._siv = AESSIV(key)
-
-    def seal(self, plaintext: bytes, aad: bytes) -> bytes:
-        """Return ``siv ciphertext``."""
-        return self._siv.encrypt(plaintext, [aad])
-
-    def open(self, body: bytes, aad: bytes) -> bytes:
-        """Return the plaintext; :class:`InvalidTag` when it is not authentic."""
-        return self._siv.decrypt(body, [aad])
-
-
-class Mac:
-    """HMAC-SHA256 under one derived key; may be shared by threads."""
-
-    __slots__ = ("_keyed",)
-
-    def __init__(self, key: bytes) -> None:
-        self._keyed = HMAC(key, SHA256())
-
-    def digest(self, data: bytes) -> bytes:
-        """Return the 32 bytes of a message."""
-        mac = self._keyed.copy()
-        mac.update(data)
-        return mac.finalize()
