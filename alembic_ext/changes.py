@@ -108,18 +108,14 @@ class TableChanges:
         declared = pinned(type_, None)
         if not fills:
             self._take_type(name)
-            self._ours.append(
-                EncryptColumnOp(self._table.name, name, declared, None, schema)
-            )
+            place = self._table.name, name, declared, None, schema
+            self._ours.append(EncryptColumnOp(*place, legacy=type_.legacy))
             return
         self._found.remove(added)
         dropped = self._take(ops.DropColumnOp, plain) is not None
         nullable = bool(column.nullable)
-        self._ours.append(
-            EncryptColumnOp(
-                self._table.name, plain, declared, name, schema, dropped, nullable
-            )
-        )
+        whole = self._table.name, plain, declared, name, schema, dropped, nullable
+        self._ours.append(EncryptColumnOp(*whole, legacy=type_.legacy))
 
     def _declared_anew(self, name: str, type_: EncryptedType[Any]) -> None:
         # From one declaration to another there is no ALTER.
@@ -140,7 +136,9 @@ class TableChanges:
         looks = self._looks_sealed(name)
         if looks is not None:
             return not looks
-        return type_.storage == "text" or _python_type(self._stored[name]) is not bytes
+        if type_.storage == "text" or type_.legacy:
+            return True
+        return _python_type(self._stored[name]) is not bytes
 
     # -- columns that were sealed ------------------------------------------------
 

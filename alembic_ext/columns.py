@@ -7,6 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic.operations import Operations
 
+from alembic_ext.declared import pinned
 from alembic_ext.moving import is_offline
 from alembic_ext.table import columns_of
 from sqlalchemy_sealed import EncryptedType
@@ -20,9 +21,10 @@ def add_sealed(
     column: str,
     type_: EncryptedType[Any],
     schema: str | None,
+    is_new: bool = True,
 ) -> None:
     """Add a sealed column, and those of its index, unless they are there."""
-    known: set[str] = set()
+    known: set[str] = set() if is_new else {column}
     indexed: set[str | None] = set()
     if not is_offline(operations):
         bind = operations.get_bind()
@@ -33,8 +35,11 @@ def add_sealed(
     for one in declared.columns:
         if one.name in known:
             continue
+        kind = one.type
+        if isinstance(kind, EncryptedType):
+            kind = pinned(kind, None, index=False)  # whose columns come by themselves
         operations.add_column(
-            table, sa.Column(one.name, one.type, nullable=True), schema=schema
+            table, sa.Column(one.name, kind, nullable=True), schema=schema
         )
     for index in declared.indexes:
         if index.name not in indexed:
@@ -64,13 +69,20 @@ def drop_terms(
     type_: EncryptedType[Any],
     schema: str | None,
 ) -> None:
-    """Drop the columns of the index of a sealed column."""
+    """Drop the columns of the index of a sealed column, as far as they are there."""
     declared = _declared(table, column, type_, schema)
-    for index in declared.indexes:
-        operations.drop_index(str(index.name), table_name=table, schema=schema)
-    for one in declared.columns:
-        if one.name != column:
-            operations.drop_column(table, one.name, schema=schema)
+    names = {column.name for column in declared.columns} - {column}
+    indexes = {str(index.name) for index in declared.indexes}
+    if not is_offline(operations):
+        # A revision that was killed has dropped some already.
+        bind = operations.get_bind()
+        names &= set(columns_of(bind, table, schema))
+        found = sa.inspect(bind).get_indexes(table, schema=schema)
+        indexes &= {str(index["name"]) for index in found}
+    for index in sorted(indexes):
+        operations.drop_index(index, table_name=table, schema=schema)
+    for name in sorted(names):
+        operations.drop_column(table, name, schema=schema)
 
 
 def _declared(

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy.types import TypeEngine
 
 from sqlalchemy_sealed import BlindIndex, Blocks, Bucket, EncryptedType, Padme
+from sqlalchemy_sealed.former import Legacy
 from sqlalchemy_sealed.types import SUITES
 
 __all__ = ["from_json", "of_field", "pinned", "to_json"]
@@ -18,13 +19,17 @@ _SUITES = {suite: name for name, suite in SUITES.items()}
 
 
 def pinned(
-    type_: EncryptedType[Any], context: str | None, index: bool = True
+    type_: EncryptedType[Any],
+    context: str | None,
+    index: bool = True,
+    legacy: Legacy = (),
 ) -> EncryptedType[Any]:
     """Return the same declaration with another context, as ``EncryptedType`` itself.
 
     A type that belongs to a column takes its field id from there; while values move
     through a column of another name, they are sealed for the one they end up in.
     What is bound to row or tenant is moved by the model, which knows what was before.
+    What the column had before it was sealed is no part of it, unless it is given.
     """
     bound = type_.row_bound or type_.tenant_scoped
     return EncryptedType(
@@ -37,12 +42,15 @@ def pinned(
         salt_epoch=type_.salt_epoch,
         accepts=() if bound else type_.accepts,
         index=type_.index if index else None,
+        legacy=legacy,
     )
 
 
-def of_field(type_: EncryptedType[Any], table: str, column: str) -> EncryptedType[Any]:
+def of_field(
+    type_: EncryptedType[Any], table: str, column: str, index: bool = True
+) -> EncryptedType[Any]:
     """Return the declaration pinned to the field of a column."""
-    return pinned(type_, f"{table}.{column}")
+    return pinned(type_, f"{table}.{column}", index)
 
 
 def to_json(type_: EncryptedType[Any]) -> str:

@@ -85,23 +85,28 @@ def _decrypt(operations: Operations, op: DecryptColumnOp) -> None:
     if op.into is not None:
         _add_plain(operations, op)
         decrypt_pair(operations, op, op.type_, op.into, op.column_name)
-    elif op.type_.storage == "text":
-        decrypt_pair(operations, op, op.type_, op.column_name, op.column_name)
-        restore(operations, *place, op.type_.inner)
     else:
-        kind = of_field(op.type_, op.table_name, op.column_name)
-        if op.type_.index is not None:
-            operations.invoke(
-                DropBlindIndexOp(op.table_name, op.column_name, kind, op.schema)
-            )
-        without = pinned(kind, kind.context, index=False)
-        fill = partial(decrypt_pair, operations, op, without, sealed=op.column_name)
-        swap(operations, *place, op.type_.inner, fill, moving(op.column_name))
+        _under_its_name(operations, op)
     if not is_offline(operations):
         state.forget(operations, *place)
         state.forget(operations, op.table_name, moving(op.column_name), op.schema)
     if op.into is not None and op.drop:
         drop_sealed(operations, op.table_name, op.column_name, op.type_, op.schema)
+
+
+def _under_its_name(operations: Operations, op: DecryptColumnOp) -> None:
+    place = op.table_name, op.column_name, op.schema
+    kind = of_field(op.type_, op.table_name, op.column_name)
+    if op.type_.index is not None:
+        drop = DropBlindIndexOp(op.table_name, op.column_name, kind, op.schema)
+        operations.invoke(drop)
+    without = pinned(kind, kind.context, index=False)
+    if op.type_.storage == "text":
+        decrypt_pair(operations, op, without, op.column_name, op.column_name)
+        restore(operations, *place, op.type_.inner)
+    else:
+        fill = partial(decrypt_pair, operations, op, without, sealed=op.column_name)
+        swap(operations, *place, op.type_.inner, fill, moving(op.column_name))
 
 
 def _add_plain(operations: Operations, op: DecryptColumnOp) -> None:

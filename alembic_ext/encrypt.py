@@ -12,11 +12,12 @@ from alembic_ext.blindindex import CreateBlindIndexOp
 from alembic_ext.columnop import ValuesOp
 from alembic_ext.columns import add_sealed
 from alembic_ext.declared import of_field, pinned
-from alembic_ext.inplace import make_room
+from alembic_ext.inplace import is_in_place, make_room
 from alembic_ext.moving import is_offline
 from alembic_ext.pair import encrypt_pair
 from alembic_ext.swap import swap
 from sqlalchemy_sealed import EncryptedType
+from sqlalchemy_sealed.former import Legacy, legacy_of
 
 __all__ = ["EncryptColumnOp"]
 
@@ -34,6 +35,7 @@ class EncryptColumnOp(ValuesOp):
         schema: of the table.
         nullable: whether the sealed column may hold NULL.
         drop: whether the plaintext column is dropped when every value is sealed.
+        legacy: formats of another library that the column holds instead of plaintext.
 
     """
 
@@ -48,8 +50,11 @@ class EncryptColumnOp(ValuesOp):
         schema: str | None = None,
         drop: bool = False,
         nullable: bool = True,
+        legacy: Legacy = (),
     ) -> None:
-        super().__init__(table_name, column_name, type_, into, schema, drop)
+        self.legacy = legacy_of(legacy) or type_.legacy
+        plain = pinned(type_, None) if type_.legacy or type_.policy else type_
+        super().__init__(table_name, column_name, plain, into, schema, drop)
         self.nullable = nullable
 
     @classmethod
@@ -64,6 +69,7 @@ class EncryptColumnOp(ValuesOp):
         schema: str | None = None,
         drop: bool = False,
         nullable: bool = True,
+        legacy: Legacy = (),
     ) -> None:
         """Seal the values of a column, into another one or under its own name.
 
@@ -82,14 +88,16 @@ class EncryptColumnOp(ValuesOp):
             drop: drop the plaintext column at the end. Values are kept otherwise, for
                 the application that still reads them.
             nullable: whether the sealed column may hold NULL at the end.
+            legacy: formats of ``sqlalchemy_sealed.legacy`` that the column holds
+                instead of plaintext. A binary column of theirs is sealed in place. The
+                way back gives plaintext: readers do not write.
 
         Raises:
             CommandError: a value could not be moved, or a column cannot hold both.
 
         """
-        operations.invoke(
-            cls(table_name, column_name, type_, into, schema, drop, nullable)
-        )
+        place = table_name, column_name, type_, into, schema, drop
+        operations.invoke(cls(*place, nullable, legacy))
 
     def reverse(self) -> MigrateOperation:
         """Return the way back."""
@@ -104,22 +112,10 @@ class EncryptColumnOp(ValuesOp):
 
 @Operations.implementation_for(EncryptColumnOp)
 def _encrypt(operations: Operations, op: EncryptColumnOp) -> None:
-    place = op.table_name, op.column_name, op.schema
     if op.into is not None:
-        add_sealed(operations, op.table_name, op.into, op.type_, op.schema)
-        encrypt_pair(operations, op, op.type_, op.column_name, op.into)
-    elif op.type_.storage == "text":
-        make_room(operations, *place)
-        encrypt_pair(operations, op, op.type_, op.column_name, op.column_name)
+        _into_another(operations, op)
     else:
-        kind = of_field(op.type_, op.table_name, op.column_name)
-        without = pinned(kind, kind.context, index=False)
-        fill = partial(encrypt_pair, operations, op, without, op.column_name)
-        swap(operations, *place, without, fill, op.column_name)
-        if op.type_.index is not None:
-            operations.invoke(
-                CreateBlindIndexOp(op.table_name, op.column_name, kind, op.schema)
-            )
+        _under_its_name(operations, op)
     if not is_offline(operations):
         state.record(operations, op.table_name, op.target, op.type_, op.schema)
     if op.into is not None and not op.nullable:
@@ -127,3 +123,29 @@ def _encrypt(operations: Operations, op: EncryptColumnOp) -> None:
             batch.alter_column(op.into, existing_type=op.type_, nullable=False)
     if op.into is not None and op.drop:
         operations.drop_column(op.table_name, op.column_name, schema=op.schema)
+
+
+def _into_another(operations: Operations, op: EncryptColumnOp) -> None:
+    assert op.into is not None  # noqa: S101 - that is what is asked for
+    add_sealed(operations, op.table_name, op.into, op.type_, op.schema)
+    context = f"{op.table_name}.{op.into}"
+    kind = pinned(op.type_, context, legacy=op.legacy)
+    encrypt_pair(operations, op, kind, op.column_name, op.into)
+
+
+def _under_its_name(operations: Operations, op: EncryptColumnOp) -> None:
+    place = op.table_name, op.column_name, op.schema
+    kind = of_field(op.type_, op.table_name, op.column_name)
+    if is_in_place(operations, *place, op.type_, op.legacy):
+        make_room(operations, *place, op.type_)
+        # Terms are computed on the way: one run, that goes on if it is killed.
+        add_sealed(operations, *place[:2], kind, op.schema, is_new=False)
+        whole = pinned(kind, kind.context, legacy=op.legacy)
+        encrypt_pair(operations, op, whole, op.column_name, op.column_name)
+        return
+    without = pinned(kind, kind.context, index=False, legacy=op.legacy)
+    fill = partial(encrypt_pair, operations, op, without, op.column_name)
+    swap(operations, *place, without, fill, op.column_name)
+    if op.type_.index is not None:
+        create = CreateBlindIndexOp(op.table_name, op.column_name, kind, op.schema)
+        operations.invoke(create)

@@ -50,7 +50,12 @@ def _move(
         pair = sealed if plain == sealed else f"{plain}={sealed}"
         leave_gap(operations, f"sealed {command} MODULE:MODEL --column {pair}")
         return
-    kinds: dict[str, TypeEngine[Any]] = {plain: kind.inner, sealed: kind}
+    kinds: dict[str, TypeEngine[Any] | None] = {plain: kind.inner}
+    if kind.legacy:
+        # What another library has written is read as it is.
+        names = [one.beside for one in kind.legacy if one.beside is not None]
+        kinds = dict.fromkeys([plain, *names])
+    kinds[sealed] = kind
 
     def make(engine: Any, **options: Any) -> Encryption | Decryption:
         table = table_of(engine, op.table_name, op.schema, kinds)

@@ -11,6 +11,7 @@ from alembic.autogenerate.render import (
     _repr_type,
     renderers,
 )
+from alembic.util.messaging import warn
 from sqlalchemy.dialects import mysql
 
 from alembic_ext.blindindex import CreateBlindIndexOp, DropBlindIndexOp
@@ -23,6 +24,7 @@ from alembic_ext.record import ForgetSealedColumnOp, RecordSealedColumnOp
 from alembic_ext.reencrypt import ReencryptColumnsOp
 from sqlalchemy_sealed import EncryptedType
 from sqlalchemy_sealed.indextype import IndexTermType
+from sqlalchemy_sealed.legacy.format import LegacyFormat
 
 __all__ = ["render_item"]
 
@@ -58,8 +60,9 @@ def _type(type_: EncryptedType[Any], context: AutogenContext) -> str:
 
 def _call(context: AutogenContext, name: str, *parts: Any, **options: Any) -> str:
     prefix = context.opts["alembic_module_prefix"] or ""
-    given = [part if isinstance(part, _Text) else repr(part) for part in parts]
-    given += [f"{key}={value!r}" for key, value in options.items() if value is not None]
+    given = [_shown(part) for part in parts]
+    found = {key: value for key, value in options.items() if value is not None}
+    given += [f"{key}={_shown(value)}" for key, value in found.items()]
     return f"{prefix}{name}({', '.join(given)})"
 
 
@@ -67,6 +70,10 @@ class _Text(str):
     """Rendered already."""
 
     __slots__ = ()
+
+
+def _shown(part: Any) -> str:
+    return part if isinstance(part, _Text) else repr(part)
 
 
 @renderers.dispatch_for(ReencryptColumnsOp)
@@ -96,7 +103,25 @@ for _one in (
 
 @renderers.dispatch_for(EncryptColumnOp)
 def _encrypt(context: AutogenContext, op: EncryptColumnOp) -> str:
-    return _values(context, op, nullable=None if op.nullable else False)
+    more: dict[str, Any] = {"nullable": None if op.nullable else False}
+    if op.legacy:
+        formats = ", ".join(_legacy(one, context) for one in op.legacy)
+        more["legacy"] = _Text(f"[{formats}]")
+    return _values(context, op, **more)
+
+
+def _legacy(one: LegacyFormat[Any], context: AutogenContext) -> str:
+    """Render a format by the variable that its key comes from, never by the key."""
+    name, variable = type(one).__name__, one.variable
+    if variable is None:
+        variable = "SEALED_LEGACY_KEY"
+        warn(
+            f"the revision reads the key of {name} from the variable {variable}, since "
+            "a key is not written into it: set it, or change the revision"
+        )
+    context.imports.add(f"from sqlalchemy_sealed.legacy import {name}")
+    options = "".join(f", {key}={value!r}" for key, value in one.options().items())
+    return f"{name}.from_env({variable!r}{options})"
 
 
 @renderers.dispatch_for(DecryptColumnOp)

@@ -23,7 +23,7 @@ def table_of(
     connection: Any,
     name: str,
     schema: str | None,
-    columns: Mapping[str, TypeEngine[Any]],
+    columns: Mapping[str, TypeEngine[Any] | None],
 ) -> Table:
     """Return a table with its primary key and some columns.
 
@@ -31,7 +31,7 @@ def table_of(
         connection: a connection or an engine.
         name: of the table.
         schema: of the table.
-        columns: type of each column by name.
+        columns: type of each column by name; ``None`` is what the database says.
 
     Raises:
         CommandError: the table is not there, or has no primary key.
@@ -50,10 +50,14 @@ def table_of(
     own = [Column(k, kinds[k], primary_key=True, autoincrement=False) for k in key]
     # A sealed type takes its field from the one column that it belongs to.
     rest = [
-        Column(column, kind.copy() if isinstance(kind, EncryptedType) else kind)
+        Column(column, _own(kinds.get(column) if kind is None else kind))
         for column, kind in columns.items()
     ]
     return Table(name, MetaData(), *own, *rest, schema=schema)
+
+
+def _own(kind: TypeEngine[Any] | None) -> TypeEngine[Any] | None:
+    return kind.copy() if isinstance(kind, EncryptedType) else kind
 
 
 def columns_of(
