@@ -156,9 +156,11 @@ def _keys(variables: tuple[str, ...]) -> list[str]:
 def _print(values: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print_json(values)
-    else:
-        shown = {name: "" if v is None else str(v) for name, v in values.items()}
-        print_table(list(shown), [list(shown.values())])
+        return
+    # Paths are long, and a table would cut them off.
+    for name, value in values.items():
+        if value is not None:
+            click.echo(f"{name:<12} {value}")
 
 
 def _print_report(report: Report, as_json: bool) -> None:

@@ -86,8 +86,8 @@ def test_tables_show_the_same_as_json(secrets):
     out = secrets("check", "secrets.enc")[1]
     assert "grüße 東京" in out
     assert "active" in out
-    assert "7" in secrets("rotate", "secrets.enc")[1]
-    assert "True" in secrets("rollback", "secrets.enc")[1]
+    assert "moved        0" in secrets("rotate", "secrets.enc")[1]
+    assert "from_backup  True" in secrets("rollback", "secrets.enc")[1]
 
 
 def test_the_file_of_atom(secrets, folder, monkeypatch):

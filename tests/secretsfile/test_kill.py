@@ -107,7 +107,10 @@ def died(work: Callable[[Path], None], folder: Path, calls: int) -> bool:
         left = [calls]
 
         def count(event, arguments):
-            if event in EVENTS and str(folder) in str(arguments[0]):
+            ours = bool(arguments) and (
+                isinstance(arguments[0], int) or str(folder) in str(arguments[0])
+            )
+            if event in EVENTS and ours:
                 left[0] -= 1
                 if left[0] == 0:
                     os.kill(os.getpid(), signal.SIGKILL)

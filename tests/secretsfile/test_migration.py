@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import stat
@@ -111,12 +112,13 @@ def test_tokens_of_two_keys_and_plaintext_in_one_file(folder, target):
 
 
 def test_a_file_is_migrated_in_its_own_place(folder, target):
-    write(target, tokens(TEXTS))
+    write(target, tokens(TEXTS), 0o644)
     before = target.read_bytes()
     assert migrate(target, target, ONE, [FERNET_KEY]).status == "migrated"
     assert dict(SecretsFile.open(target, ONE)) == TEXTS
     assert names(folder) == ["secrets.enc", "secrets.enc.bak"]
     assert (folder / "secrets.enc.bak").read_bytes() == before
+    assert modes(folder) == {0o600}
     assert migrate(target, target, ONE).status == "already"
 
 
@@ -198,6 +200,13 @@ def test_a_target_with_other_values_is_never_overwritten(folder, plain, target, 
         migrate(plain, target, ONE)
     assert target.read_bytes() == before
     assert names(folder) == ["secrets.enc", "secrets.json"]
+
+
+def test_a_target_is_not_compared_with_what_is_no_json(plain, target):
+    store(target, "a", 1, ONE)
+    write(plain, '{"a": 1e999}')
+    with pytest.raises(EncodingError, match="'a'"):
+        migrate(plain, target, ONE)
 
 
 def test_true_is_not_one(plain, target):
@@ -311,6 +320,33 @@ def test_every_file_is_private_at_every_moment(folder, plain, target, monkeypatc
     assert {stat.S_IMODE(mode) for _, mode in seen} == {0o600}
 
 
+def test_content_and_names_are_on_the_disk_before_the_source_goes(
+    plain, target, monkeypatch
+):
+    steps = []
+
+    def record(name):
+        real = getattr(os, name)
+
+        def recorded(first, *rest, **options):
+            kind = ""
+            if name == "fsync":
+                kind = " folder" if stat.S_ISDIR(os.fstat(first).st_mode) else " file"
+            steps.append(name + kind)
+            return real(first, *rest, **options)
+
+        monkeypatch.setattr(os, name, recorded)
+
+    for name in ("fsync", "link", "replace"):
+        record(name)
+    migrate(plain, target, ONE)
+    moved = ["fsync file", "link", "fsync folder", "replace", "fsync folder"]
+    assert steps == moved
+    steps.clear()
+    SecretsFile.open(target, BOTH).rotate()
+    assert steps == ["fsync file", "link", "fsync folder", *moved[3:], "fsync folder"]
+
+
 def test_a_disk_that_is_full(folder, plain, target, monkeypatch):
     def full(_):
         raise OSError(28, "No space left on device")
@@ -364,6 +400,20 @@ def test_a_lock_that_is_held_for_long_is_named(plain, target, monkeypatch):
     assert len(errors) == 1
     assert "another process is writing" in errors[0]
     assert migrate(plain, target, ONE).status == "migrated"
+
+
+def test_a_lock_whose_file_was_removed_meanwhile_is_none(target, monkeypatch):
+    flock, calls = fcntl.flock, []
+
+    def late(descriptor, how):
+        calls.append(descriptor)
+        if len(calls) == 1:
+            target.with_name(".secrets.enc.lock").unlink()
+        flock(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with locked(target):
+        assert len(calls) == 2
 
 
 # The way back
