@@ -13,6 +13,7 @@ which at that moment are plaintext. No message and no attribute holds a value or
     │   ├── ActiveKeyError            no active version, or two
     │   ├── KeyStateError             a state change that is not allowed
     │   │   └── KeyInUseError           values are still sealed under the key
+    │   ├── SecretsFileError          a secrets file that cannot be read or replaced
     │   ├── UnsupportedTypeError      an SQL type without a canonical encoding
     │   └── DeclarationError          options of a column that cannot work together
     ├── EncodingError               a Python value the column cannot hold
@@ -87,6 +88,7 @@ __all__ = [
     "SchemaChangedError",
     "SealedError",
     "SecretHandlingError",
+    "SecretsFileError",
     "SeparatedValueError",
     "TargetChangedError",
     "TooManyDeadLettersError",
@@ -132,6 +134,10 @@ class KeyStateError(ConfigurationError):
 
 class KeyInUseError(KeyStateError):
     """A key that is to be destroyed while values are still sealed under it."""
+
+
+class SecretsFileError(ConfigurationError):
+    """A file of secrets that cannot be read, or may not be replaced."""
 
 
 class UnsupportedTypeError(ConfigurationError):

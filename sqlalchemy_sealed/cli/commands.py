@@ -23,6 +23,7 @@ from sqlalchemy_sealed.cli.options import (
 )
 from sqlalchemy_sealed.cli.output import talk
 from sqlalchemy_sealed.cli.report import print_status, print_verifications
+from sqlalchemy_sealed.cli.secrets import secrets
 from sqlalchemy_sealed.jobs.control import open_runs
 from sqlalchemy_sealed.jobs.verification import verify as verify_target
 from sqlalchemy_sealed.status import status as census
@@ -48,6 +49,7 @@ _COMMANDS = (
     fill_index,
     fence,
     left,
+    secrets,
 )
 for command in _COMMANDS:
     cli.add_command(command)

@@ -20,11 +20,12 @@ __all__ = ["FernetTokens", "is_token"]
 
 #: 0x80 and the first bytes of a time before the year 2106, in base64.
 _PREFIX: Final = b"gAAAAA"
-_SHORTEST: Final = 100
+#: One that was cut off is none, and no plaintext either.
+_SHORTEST: Final = 26
 
 
 def is_token(stored: bytes) -> bool:
-    """Tell whether stored bytes have the shape of a Fernet token."""
+    """Tell whether stored bytes look like a Fernet token, whole or cut off."""
     return (
         len(stored) >= _SHORTEST
         and stored.startswith(_PREFIX)
