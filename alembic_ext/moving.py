@@ -10,10 +10,11 @@ from typing import Any, Final
 
 from alembic.operations import Operations
 from alembic.util import CommandError
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Engine
 
-from sqlalchemy_sealed import Keyring, Pace, bind_keyring
+from sqlalchemy_sealed import Keyring, Pace
 from sqlalchemy_sealed.errors import KeyringNotBoundError
+from sqlalchemy_sealed.jobs.beside import synchronous
 from sqlalchemy_sealed.jobs.job import Job, Report
 from sqlalchemy_sealed.jobs.progress import Progress
 from sqlalchemy_sealed.scope import binding_of
@@ -22,14 +23,6 @@ __all__ = ["is_offline", "leave_gap", "lend_engine", "run_job"]
 
 _LOG: Final = logging.getLogger("alembic.runtime.sealed")
 _SECONDS: Final = 5.0
-#: Jobs need a synchronous driver: the one beside an asynchronous one.
-_BESIDE: Final = {
-    "asyncpg": "postgresql+psycopg",
-    "psycopg_async": "postgresql+psycopg",
-    "aiosqlite": "sqlite",
-    "aiomysql": "mysql+pymysql",
-    "asyncmy": "mysql+pymysql",
-}
 
 
 def is_offline(operations: Operations) -> bool:
@@ -77,19 +70,9 @@ def lend_engine(operations: Operations) -> Iterator[Engine]:
     The keyring is ``context.configure(sealed_keyring=...)`` in ``env.py``, or that of
     the engine, or the environment's.
     """
-    bind = operations.get_bind()
-    engine = bind.engine
-    keyring = _keyring(operations, engine)
-    if not engine.dialect.is_async:
-        bind_keyring(engine, keyring)
-        yield engine
-        return
-    own = create_engine(engine.url.set(drivername=_BESIDE[engine.dialect.driver]))
-    bind_keyring(own, keyring)
-    try:
-        yield own
-    finally:
-        own.dispose()
+    engine = operations.get_bind().engine
+    with synchronous(engine, _keyring(operations, engine)) as lent:
+        yield lent
 
 
 def _keyring(operations: Operations, engine: Engine) -> Keyring:

@@ -15,9 +15,15 @@ specified in docs/FORMAT.md.
 
 from __future__ import annotations
 
+from sqlalchemy_sealed.automigration import auto_migrate
+from sqlalchemy_sealed.closing import close_plaintext
 from sqlalchemy_sealed.compound import compound_index
 from sqlalchemy_sealed.descriptor import encrypted
-from sqlalchemy_sealed.engine import bind_keyring, set_default_keyring
+from sqlalchemy_sealed.engine import (
+    bind_keyring,
+    plaintext_reads,
+    set_default_keyring,
+)
 from sqlalchemy_sealed.envelope import SuiteId
 from sqlalchemy_sealed.errors import (
     ConfigurationError,
@@ -79,12 +85,15 @@ __all__ = [
     "SuiteId",
     "Unreadable",
     "Window",
+    "auto_migrate",
     "bind_keyring",
     "ciphertext_only",
+    "close_plaintext",
     "compound_index",
     "encrypted",
     "index_term",
     "open_all",
+    "plaintext_reads",
     "plan_index",
     "set_default_keyring",
     "tenant",
