@@ -1,0 +1,44 @@
+"""``sealed migrate`` on what sqlalchemy-utils has written; adoption.py takes 100,000."""
+
+from __future__ import annotations
+
+import json
+
+from legacy.adoption import Person, check, fill, move
+from sqlalchemy import create_engine, text
+
+from sqlalchemy_sealed import Key, Keyring
+
+ROWS = 300
+KEY = Key(1, bytes(range(32)))
+KEYS = f"active=1 {KEY.to_text()}"
+
+
+def test_one_command_moves_what_sqlalchemy_utils_has_written(database_url):
+    fill(database_url, ROWS)
+    done = move(database_url, KEYS, "--full-speed", "--json")
+    assert done.returncode == 0, done.stderr
+    [report] = json.loads(done.stdout)
+    assert report["counts"]["dead"] == 0
+    check(database_url, Keyring([KEY]), ROWS)
+
+
+def test_what_does_not_open_is_told_by_the_exit_code(database_url):
+    fill(database_url, ROWS)
+    engine = create_engine(database_url)
+    with engine.begin() as connection:
+        connection.execute(
+            text(f"UPDATE {Person.__tablename__} SET fernet = 'gAAAAA' WHERE id = 3")
+        )
+    engine.dispose()
+    done = move(database_url, KEYS, "--full-speed")
+    assert done.returncode == 3, done.stderr
+    assert "could not be moved" in done.stderr
+
+
+def test_the_plan_first(database_url):
+    fill(database_url, ROWS)
+    done = move(database_url, KEYS, "--dry-run", "--json")
+    assert done.returncode == 0, done.stderr
+    [plan] = json.loads(done.stdout)
+    assert (plan["rows"], plan["left"]) == (ROWS, ROWS * 9 // 10)
