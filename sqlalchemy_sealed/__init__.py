@@ -19,6 +19,7 @@ from sqlalchemy_sealed.automigration import auto_migrate
 from sqlalchemy_sealed.closing import close_plaintext
 from sqlalchemy_sealed.compound import compound_index
 from sqlalchemy_sealed.descriptor import encrypted
+from sqlalchemy_sealed.dualwrite import dual_write
 from sqlalchemy_sealed.engine import (
     bind_keyring,
     plaintext_reads,
@@ -90,6 +91,7 @@ __all__ = [
     "ciphertext_only",
     "close_plaintext",
     "compound_index",
+    "dual_write",
     "encrypted",
     "index_term",
     "open_all",

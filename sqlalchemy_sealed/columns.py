@@ -12,12 +12,14 @@ from sqlalchemy.sql import operators
 from sqlalchemy_sealed.envelope import SuiteId
 from sqlalchemy_sealed.errors import DeclarationError
 
-__all__ = ["SOURCE", "TERMS", "SealedMarker", "check_column", "check_table"]
+__all__ = ["SOURCE", "TERMS", "TWIN", "SealedMarker", "check_column", "check_table"]
 
 #: Entries of ``Column.info``: names of the columns with the index terms of a sealed
-#: column, and the key of the sealed column that terms are computed from.
+#: column, the key of the sealed column that terms are computed from, and the name of
+#: the column that holds the same value while values move.
 TERMS: Final = "sqlalchemy_sealed.terms"
 SOURCE: Final = "sqlalchemy_sealed.source"
+TWIN: Final = "sqlalchemy_sealed.twin"
 _WHY: Final = {
     "primary_key=True": "cannot be sealed: re-encryption would change the key",
     "a foreign key": "cannot be sealed: the two sides would hold different bytes",

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Table
 from sqlalchemy.sql import dml
 
-from sqlalchemy_sealed.columns import SOURCE, TERMS
+from sqlalchemy_sealed.columns import SOURCE, TERMS, TWIN
 from sqlalchemy_sealed.errors import SeparatedValueError
 from sqlalchemy_sealed.placement import BOUND
 
@@ -68,12 +68,25 @@ def check_sent(context: Any) -> None:
         )
     }
     names = {column.name for column in table.columns if column.key in given}
+    _check_twins(table, names)
     if isinstance(statement, dml.Insert):
         _check_inserted(table, names)
     elif "compiled_cache" not in context.execution_options:
         check_bound_update(table, names)
     else:
         _check_written(table, names)
+
+
+def _check_twins(table: Table, names: set[str]) -> None:
+    """Refuse to write one of two columns that hold the same while values move."""
+    for column in table.columns:
+        twin = column.info.get(TWIN)
+        if twin is not None and column.name in names and twin not in names:
+            raise SeparatedValueError(
+                f"{table.name}: the statement writes {column.name} and not {twin}, and "
+                "dual_write() says that both hold the same value. Change loaded "
+                "instances, or assign both"
+            )
 
 
 def _check_inserted(table: Table, names: set[str]) -> None:

@@ -45,19 +45,22 @@ class Unseal(Change):
     def apply(self, row: Row, new: list[Any]) -> bool:
         """Open the value, where there is no plaintext yet."""
         stored, raw = row[self._sealed_at], row[self._plain_at]
-        if stored is None:
+        if stored is None and raw is None:
             return False
-        value = self._values.open_in(stored, row)
-        after = self._values.after
-        value = value if after is None else after(value)
+        value = None if stored is None else self._opened(stored, row)
         if raw is None:
             new[self.slot] = value
             return True
-        if self._decode(raw) != value:
+        if stored is None or self._decode(raw) != value:
             raise MismatchError(
                 f"{self.name}: plaintext and sealed value differ; both were left alone"
             )
         return False
+
+    def _opened(self, stored: Any, row: Row) -> Any:
+        value = self._values.open_in(stored, row)
+        after = self._values.after
+        return value if after is None else after(value)
 
 
 class UnsealInPlace(Change):

@@ -1,0 +1,1 @@
+"""The application at three points of its history."""
