@@ -41,6 +41,7 @@ from sqlalchemy_sealed.keys.keyring import Keyring
 from sqlalchemy_sealed.keys.state import KeyState
 from sqlalchemy_sealed.normalize import Normalizer
 from sqlalchemy_sealed.padding import Blocks, Bucket, Padme
+from sqlalchemy_sealed.residue.search import residue
 from sqlalchemy_sealed.scope import ciphertext_only, tenant
 from sqlalchemy_sealed.searching import index_term
 from sqlalchemy_sealed.together import open_all
@@ -82,6 +83,7 @@ __all__ = [
     "index_term",
     "open_all",
     "plan_index",
+    "residue",
     "set_default_keyring",
     "tenant",
 ]

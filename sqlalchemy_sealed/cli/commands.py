@@ -10,6 +10,7 @@ import click
 
 from sqlalchemy_sealed.cli.controlling import reencrypt
 from sqlalchemy_sealed.cli.demo import demo
+from sqlalchemy_sealed.cli.doctor import doctor
 from sqlalchemy_sealed.cli.fencing import fence, left
 from sqlalchemy_sealed.cli.keys import keys
 from sqlalchemy_sealed.cli.moving import decrypt, encrypt, fill_index
@@ -38,7 +39,17 @@ def cli() -> None:
     """Field-level encryption for SQLAlchemy."""
 
 
-for command in (keys, demo, reencrypt, encrypt, decrypt, fill_index, fence, left):
+for command in (
+    keys,
+    demo,
+    reencrypt,
+    encrypt,
+    decrypt,
+    fill_index,
+    fence,
+    left,
+    doctor,
+):
     cli.add_command(command)
 
 
