@@ -82,7 +82,7 @@ def _print(findings: Sequence[Finding]) -> None:
         for one in chosen:
             click.echo(f"  {one.place}: {one.what}")
             for remedy in one.remedies:
-                note = "  (locks the table)" if remedy.how is How.LOCKING else ""
+                note = "  (rewrites and locks it)" if remedy.how is How.LOCKING else ""
                 click.echo(f"      {remedy.command}{note}")
     if not any(one.found for one in findings):
         click.echo("nothing was found")

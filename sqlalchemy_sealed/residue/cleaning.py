@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
-from sqlalchemy_sealed.residue.finding import Finding, How
+from sqlalchemy_sealed.residue.finding import Finding, How, last_of_each
 
 __all__ = ["clean"]
 
@@ -29,16 +29,14 @@ def clean(
     """
     wanted = {How.SQL, How.LOCKING} if rewrite else {How.SQL}
     remedies = [one for finding in findings for one in finding.remedies]
-    # Samples are replaced first, so that what is left of them is rewritten after.
-    remedies.sort(key=lambda one: one.how is How.LOCKING)
-    commands = dict.fromkeys(one.command for one in remedies if one.how in wanted)
+    commands = last_of_each(one.command for one in remedies if one.how in wanted)
     with engine.connect() as plain:
         connection = plain.execution_options(isolation_level="AUTOCOMMIT")
         for command in commands:
             tell(command)
             reason = None
             try:
-                connection.execute(text(command.removesuffix(";")))
+                connection.execute(text(command.removesuffix(";"))).close()
             except DBAPIError as error:
                 # One line only: others may quote a row.
                 reason = str(error.orig).strip().partition("\n")[0]

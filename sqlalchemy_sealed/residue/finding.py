@@ -5,8 +5,20 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
-__all__ = ["Finding", "How", "Remedy", "Severity", "by_hand", "locking", "sql"]
+__all__ = [
+    "Finding",
+    "How",
+    "Remedy",
+    "Severity",
+    "by_hand",
+    "last_of_each",
+    "locking",
+    "sql",
+]
+
+_T = TypeVar("_T")
 
 
 class Severity(enum.Enum):
@@ -21,7 +33,7 @@ class How(enum.Enum):
     """Who runs a remedy, and what it costs."""
 
     SQL = "sql"
-    LOCKING = "sql, locks the table"
+    LOCKING = "sql, rewrites and locks a table"
     HAND = "by hand"
 
 
@@ -81,3 +93,8 @@ def by_hand(*steps: str) -> tuple[Remedy, ...]:
 
 def _all(commands: Iterable[str], how: How) -> tuple[Remedy, ...]:
     return tuple(Remedy(command, how) for command in commands)
+
+
+def last_of_each(items: Iterable[_T]) -> list[_T]:
+    """Return each item once, where it stands last: what is shared is cleaned last."""
+    return list(dict.fromkeys(reversed(list(items))))[::-1]

@@ -38,7 +38,7 @@ def look(connection: Connection, sealed: SealedTable) -> Iterator[Finding]:
     yield from _rows(connection, sealed, sealing)
     yield from _words(connection, sealed)
     if sealing:
-        yield from samples_behind(connection, sealing)
+        yield from samples_behind(connection, sealed, sealing)
         yield from _held(connection, sealing)
         yield from beside_tables(connection, sealed, sealing)
     named = {"name": sealed.table.name, "schema": sealed.table.schema}
@@ -128,7 +128,7 @@ def _held(connection: Connection, sealing: Sealing) -> Iterator[Finding]:
             "undo log",
             "undo",
             f"the transaction of connection {thread} is open since before the values "
-            "were sealed, and keeps old row versions",
-            Severity.FOUND,
+            "were sealed: old row versions are kept for it, if it has read",
+            Severity.POSSIBLE,
             by_hand(f"KILL {thread};"),
         )

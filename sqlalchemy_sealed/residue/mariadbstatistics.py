@@ -39,10 +39,12 @@ _HISTOGRAM_OF_MYSQL: Final = text(
     "SELECT count(*) FROM information_schema.column_statistics WHERE schema_name = "
     "coalesce(:schema, database()) AND table_name = :name AND column_name = :column"
 )
-_OPTIMIZED: Final = text(
-    "SELECT unix_timestamp(check_time), table_rows FROM information_schema.tables "
-    "WHERE table_schema = 'mysql' AND table_name = 'column_stats'"
-)
+_OPTIMIZED: Final = text("""
+SELECT unix_timestamp(check_time), (SELECT count(*) FROM mysql.column_stats WHERE
+    db_name = coalesce(:schema, database()) AND table_name = :name) AS rows_of_it
+FROM information_schema.tables
+WHERE table_schema = 'mysql' AND table_name = 'column_stats'
+""")
 
 
 def samples(connection: Connection, sealed: SealedTable) -> Iterator[Finding]:
@@ -112,17 +114,21 @@ def _of_mysql(
         )
 
 
-def samples_behind(connection: Connection, sealing: Sealing) -> Iterator[Finding]:
+def samples_behind(
+    connection: Connection, sealed: SealedTable, sealing: Sealing
+) -> Iterator[Finding]:
     """Tell of samples that were replaced: free space of the table they are in."""
-    if not getattr(connection.dialect, "is_mariadb", False):
-        return
-    row = connection.execute(_OPTIMIZED).one_or_none()
+    named = {"schema": sealed.table.schema, "name": sealed.table.name}
+    try:
+        row = connection.execute(_OPTIMIZED, named).one_or_none()
+    except DBAPIError:
+        return  # said already; and MySQL has no such table
     if row is not None and row[1] and float(row[0] or 0) <= sealing.ended:
         yield Finding(
             "mysql.column_stats",
             "statistics",
             "it was not rewritten since values were sealed: statistics that ANALYZE "
-            "TABLE has replaced may lie in its free space",
-            Severity.POSSIBLE,
+            "TABLE had taken before lie in its free space",
+            Severity.FOUND,
             locking("OPTIMIZE TABLE mysql.column_stats;"),
         )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Connection, Table, text
 
@@ -21,7 +21,7 @@ __all__ = ["PgRelation", "catalog_touched", "relations_of", "views_of"]
 _SHOWN: Final = """
 SELECT c.oid::bigint AS id, c.oid::regclass::text AS name, c.relkind::text AS kind,
        age(c.relfrozenxid) AS frozen, age(c.xmin) AS touched,
-       c.relfilenode = c.oid AS original,
+       c.relfilenode = c.oid OR {older} AS original,
        coalesce(pg_stat_get_dead_tuples(c.oid), 0)
        + coalesce(pg_stat_get_dead_tuples(nullif(c.reltoastrelid, 0)), 0) AS dead,
        pg_stat_get_analyze_count(c.oid) + pg_stat_get_autoanalyze_count(c.oid) AS looks,
@@ -33,10 +33,20 @@ FROM pg_class c, LATERAL (
            AS dropped_age
     FROM pg_attribute WHERE attrelid = c.oid AND attisdropped) AS a
 """
+_COUNTER_SHOWN: Final = text(
+    "SELECT has_function_privilege('pg_control_checkpoint()', 'EXECUTE')"
+)
+_RUNS_SHOWN: Final = text("SELECT to_regclass('sealed_runs') IS NOT NULL")
 _TABLES: Final = """
 WITH RECURSIVE tree AS (SELECT to_regclass(:table)::oid AS id
     UNION SELECT inhrelid FROM pg_inherits JOIN tree ON inhparent = id)
 {shown} WHERE c.oid IN (SELECT id FROM tree) AND c.relkind IN ('r', 'p') ORDER BY 2
+"""
+#: Numbers of files and of tables come from one counter: what is below the table of the
+#: runs is older than the first job, unless the counter has begun anew since.
+_OLDER: Final = """
+(SELECT c.relfilenode < oid AND oid < next_oid FROM pg_class, pg_control_checkpoint()
+ WHERE oid = to_regclass('sealed_runs'))
 """
 #: Views of views too: from one to the next, whatever column it is.
 _VIEWS: Final = """
@@ -62,7 +72,8 @@ class PgRelation:
         kind: relkind.
         frozen: transactions since the oldest one that rows may still name.
         touched: transactions since its row of pg_class was written.
-        original: whether it still has the file it was created with.
+        original: whether it has the file it was created with, or one that is older
+            than the first job.
         dead: estimate of its dead rows, those of its TOAST table included.
         looks: how often it was analysed.
         looked: when it was analysed last, in seconds.
@@ -95,8 +106,7 @@ class PgRelation:
 def relations_of(connection: Connection, table: Table) -> list[PgRelation]:
     """Return a table with its partitions, or nothing where it does not exist."""
     name = table_name(connection.dialect, table)
-    rows = connection.execute(text(_TABLES.format(shown=_SHOWN)), {"table": name})
-    return [PgRelation(**row._mapping) for row in rows]  # noqa: SLF001 - public
+    return _all(connection, _TABLES, {"table": name})
 
 
 def views_of(
@@ -104,10 +114,14 @@ def views_of(
 ) -> list[PgRelation]:
     """Return the materialised views that read columns of the relations."""
     ids = [one.id for one in relations]
-    rows = connection.execute(
-        text(_VIEWS.format(shown=_SHOWN)), {"ids": ids, "columns": list(columns)}
-    )
-    return [PgRelation(**row._mapping) for row in rows]  # noqa: SLF001 - public
+    return _all(connection, _VIEWS, {"ids": ids, "columns": list(columns)})
+
+
+def _all(connection: Connection, query: str, named: dict[str, Any]) -> list[PgRelation]:
+    allowed = connection.scalar(_COUNTER_SHOWN) and connection.scalar(_RUNS_SHOWN)
+    shown = _SHOWN.format(older=_OLDER if allowed else "false")
+    rows = connection.execute(text(query.format(shown=shown)), named)
+    return [PgRelation(**row) for row in rows.mappings()]
 
 
 def catalog_touched(connection: Connection, catalog: str) -> int:

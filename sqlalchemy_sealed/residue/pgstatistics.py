@@ -109,7 +109,7 @@ def _of_expressions(
         yield Finding(
             relation.name,
             "statistics",
-            f"samples of {count} expressions (of indexes, of extended statistics) are "
+            f"samples of expressions ({count}, of indexes or extended statistics) are "
             "from before the values were sealed",
             Severity.FOUND,
             sql(f"ANALYZE {relation.name};"),

@@ -16,11 +16,12 @@ from sqlalchemy_sealed.targets import SealedTable
 
 __all__ = ["look"]
 
-#: Whatever keeps a rewrite from leaving dead rows behind.
+#: Whatever keeps a rewrite from leaving dead rows behind: snapshots of this database,
+#: writers of any.
 _HOLDERS: Final = text("""
 SELECT 'the session with pid ' || pid FROM pg_stat_activity
-WHERE backend_xmin IS NOT NULL AND age(backend_xmin) >= :age
-AND datname = current_database() AND pid <> pg_backend_pid()
+WHERE pid <> pg_backend_pid() AND (age(backend_xid) >= :age
+OR age(backend_xmin) >= :age AND datname = current_database())
 UNION ALL SELECT 'the replication slot ' || slot_name FROM pg_replication_slots
 WHERE age(xmin) >= :age OR age(catalog_xmin) >= :age
 UNION ALL SELECT 'the prepared transaction ' || gid FROM pg_prepared_xacts
@@ -71,8 +72,8 @@ def _rows(
         yield Finding(
             relation.name,
             "dropped columns",
-            f"{relation.dropped} columns were dropped, and the table was not rewritten "
-            "since: every row still holds their values",
+            f"columns that were dropped: {relation.dropped}. The table was not "
+            "rewritten since, and its rows still hold their values",
             severity,
             rewrite,
         )
@@ -87,14 +88,15 @@ def _rows(
                 rewrite,
             )
     elif not relation.rewritten_since(sealing.age):
+        dead = f" (~{relation.dead:,} dead rows)" if relation.dead else ""
         held = connection.scalars(_HOLDERS, {"age": sealing.age}).all()
         first = f". First end what keeps them: {', '.join(held)}" if held else ""
         yield Finding(
             relation.name,
             "rows",
-            "the table was not rewritten since its values were sealed: the plaintext "
-            f"of old row versions (~{relation.dead:,} dead rows, the rest vacuumed) "
-            f"lies in its pages, its TOAST table and its indexes{first}",
+            "the table was not rewritten since its values were sealed: old row versions"
+            f"{dead} lie in its pages, its TOAST table and its indexes, and stay there "
+            f"after a plain VACUUM{first}",
             Severity.FOUND,
             rewrite,
         )

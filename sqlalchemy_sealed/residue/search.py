@@ -9,7 +9,12 @@ from sqlalchemy import Connection, Engine
 
 from sqlalchemy_sealed.residue import mariadb, postgresql, sqlite
 from sqlalchemy_sealed.residue.columns import plaintext_columns, plaintext_values
-from sqlalchemy_sealed.residue.finding import Finding, Severity, by_hand
+from sqlalchemy_sealed.residue.finding import (
+    Finding,
+    Severity,
+    by_hand,
+    last_of_each,
+)
 from sqlalchemy_sealed.status import status
 from sqlalchemy_sealed.targets import SealedTable, sealed_tables
 
@@ -44,7 +49,8 @@ def residue(engine: Engine, target: Any) -> list[Finding]:
         target: a declarative base, MetaData, model, Table, or a list of them.
 
     Returns:
-        What was found, what is possible, and what cannot be seen from here.
+        What was found, what is possible, and what cannot be seen from here, in the
+        order in which it is to be cleaned.
 
     """
     found: list[Finding] = []
@@ -55,4 +61,4 @@ def residue(engine: Engine, target: Any) -> list[Finding]:
         with engine.connect() as connection:
             found += plaintext_columns(connection, sealed)
             found += _LOOKS[engine.dialect.name](connection, sealed)
-    return [*dict.fromkeys(found), _BACKUPS]
+    return [*last_of_each(found), _BACKUPS]
