@@ -18,8 +18,10 @@ def test_bytes_in_every_kind_of_free_space_are_counted(tmp_path, size):
         connection.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT)")
         root = connection.execute("SELECT rootpage FROM sqlite_master").fetchone()[0]
         insert = "INSERT INTO t (v) VALUES (?)"
-        for n in range(2000):
-            connection.execute(insert, [f"CANARY {n} " * (n % 40)])
+        rows = [(f"CANARY {n} " * (n % 40),) for n in range(2000)]
+        connection.execute("BEGIN")
+        connection.executemany(insert, rows)
+        connection.execute("COMMIT")
 
         def pages():
             return SqlitePages(connection.serialize())
@@ -34,12 +36,27 @@ def test_bytes_in_every_kind_of_free_space_are_counted(tmp_path, size):
     connection.close()
 
 
-def test_the_end_of_a_page_that_a_long_value_took_over(tmp_path):
-    with sqlite3.connect(tmp_path / "slack.db", isolation_level=None) as connection:
+def one_row(path, first: str, then: str) -> int:
+    """Replace a value by one whose part in the table's own page is as long."""
+    with sqlite3.connect(path, isolation_level=None) as connection:
+        connection.execute("PRAGMA page_size = 4096")
         connection.execute("PRAGMA secure_delete = OFF")
         connection.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT)")
-        connection.execute("INSERT INTO t VALUES (1, ?)", ["CANARY" * 1290])
-        connection.execute("UPDATE t SET v = ?", ["s" * 7200])
+        connection.execute("INSERT INTO t VALUES (1, ?)", [first])
+        # The second time, it takes the pages that were freed the first time.
+        for value in (then, then[:-1]):
+            connection.execute("UPDATE t SET v = ?", [value])
         pages = SqlitePages(connection.serialize())
-        assert pages.remains(2) == 1
     connection.close()
+    return pages.remains(2)
+
+
+def test_the_end_of_a_page_that_another_long_value_took_over(tmp_path):
+    assert one_row(tmp_path / "slack.db", "CANARY" * 760, "s" * 4080) == 1
+
+
+@pytest.mark.parametrize("sealed", ["sld:9RE", "sld:9RI"])
+def test_envelopes_are_no_remains_of_plaintext(tmp_path, sealed):
+    text = sealed + "A" * 90
+    assert one_row(tmp_path / "envelope.db", text, "s") == 0
+    assert one_row(tmp_path / "plain.db", text.upper(), "s") == 1

@@ -12,6 +12,7 @@ from residue.patients import (
     Base,
     Former,
     Patient,
+    canary,
     contract,
     follow,
     found,
@@ -53,6 +54,21 @@ def test_a_rewrite_before_the_sealing_is_none_after(database):
     run(database, REWRITE)
     seal(database)
     run(database, FENCE, "VACUUM (FREEZE) patients")
+    assert NOTE in remains(database)
+    assert "rows" in found(database, Former)
+
+
+def test_a_second_sealing_needs_a_second_rewrite(database):
+    seal(database)
+    settle(database)
+    run(database, REWRITE)
+    assert "rows" not in found(database, Former)
+    with database.begin() as connection:
+        plain = {"note": canary(database, NOTE) + " again"}
+        connection.execute(text("UPDATE patients SET note = :note"), plain)
+    seal(database)
+    settle(database)
+    run(database, "VACUUM (FREEZE) patients")
     assert NOTE in remains(database)
     assert "rows" in found(database, Former)
 
