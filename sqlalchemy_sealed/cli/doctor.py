@@ -85,4 +85,4 @@ def _print(findings: Sequence[Finding]) -> None:
                 note = "  (rewrites and locks it)" if remedy.how is How.LOCKING else ""
                 click.echo(f"      {remedy.command}{note}")
     if not any(one.found for one in findings):
-        click.echo("nothing was found")
+        click.echo("nothing was found for certain")

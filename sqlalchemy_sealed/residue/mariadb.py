@@ -34,11 +34,13 @@ _HOLDERS: Final = text(
 def look(connection: Connection, sealed: SealedTable) -> Iterator[Finding]:
     """Tell of the residue of a table."""
     sealing = sealing_of(connection, sealed.name)
-    yield from samples(connection, sealed)
+    sampled = list(samples(connection, sealed))
+    yield from sampled
     yield from _rows(connection, sealed, sealing)
     yield from _words(connection, sealed)
     if sealing:
-        yield from samples_behind(connection, sealed, sealing)
+        fresh = any(one.found for one in sampled)
+        yield from samples_behind(connection, sealed, sealing, fresh)
         yield from _held(connection, sealing)
         yield from beside_tables(connection, sealed, sealing)
     named = {"name": sealed.table.name, "schema": sealed.table.schema}

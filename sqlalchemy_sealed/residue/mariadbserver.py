@@ -64,8 +64,8 @@ def _binary(connection: Connection) -> Iterator[Finding]:
     yield Finding(
         "binary log",
         "log",
-        f"{len(files)} files hold the values as they were written; the one at work "
-        "from before, if it was not begun since"
+        f"{len(files)} files hold values as they were written, from before they were "
+        "sealed too, unless those files are gone already"
         if many
         else "log_bin is on: what was written before the values were sealed is in it, "
         "unless the file at work was begun since",

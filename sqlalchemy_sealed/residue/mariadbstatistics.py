@@ -115,20 +115,28 @@ def _of_mysql(
 
 
 def samples_behind(
-    connection: Connection, sealed: SealedTable, sealing: Sealing
+    connection: Connection, sealed: SealedTable, sealing: Sealing, fresh: bool
 ) -> Iterator[Finding]:
-    """Tell of samples that were replaced: free space of the table they are in."""
+    """Tell of values that ANALYZE replaces: free space of the table they are in.
+
+    Args:
+        connection: to the database.
+        sealed: a table that was sealed.
+        sealing: when.
+        fresh: whether there are values that are yet to be replaced.
+
+    """
     named = {"schema": sealed.table.schema, "name": sealed.table.name}
     try:
         row = connection.execute(_OPTIMIZED, named).one_or_none()
     except DBAPIError:
         return  # said already; and MySQL has no such table
-    if row is not None and row[1] and float(row[0] or 0) <= sealing.ended:
+    if row is not None and row[1] and (fresh or float(row[0] or 0) <= sealing.ended):
         yield Finding(
             "mysql.column_stats",
             "statistics",
-            "it was not rewritten since values were sealed: statistics that ANALYZE "
-            "TABLE had taken before lie in its free space",
+            "values from before they were sealed, which ANALYZE TABLE replaces, lie in "
+            "its free space until it is rewritten",
             Severity.FOUND,
             locking("OPTIMIZE TABLE mysql.column_stats;"),
         )

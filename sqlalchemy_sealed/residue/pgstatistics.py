@@ -117,25 +117,27 @@ def _of_expressions(
 
 
 def samples_behind(
-    connection: Connection, relations: Sequence[PgRelation], age: int
+    connection: Connection, relations: Sequence[PgRelation], age: int, fresh: bool
 ) -> Iterator[Finding]:
-    """Tell of samples that ANALYZE has replaced: dead rows of the catalogs.
+    """Tell of samples that ANALYZE replaces: dead rows of the catalogs.
 
     Args:
         connection: to the database.
         relations: a table that was sealed, and its partitions.
         age: transactions since then.
+        fresh: whether there are samples that are yet to be replaced.
 
     """
     if not any(one.looks for one in relations):
         return
     for catalog in _CATALOGS:
-        if catalog_touched(connection, catalog) >= age and _filled(connection, catalog):
+        old = fresh or catalog_touched(connection, catalog) >= age
+        if old and _filled(connection, catalog):
             yield Finding(
                 catalog,
                 "statistics",
-                "it was not rewritten since the values were sealed: samples that "
-                "ANALYZE had taken before lie in its dead rows and free space",
+                "samples from before the values were sealed, which ANALYZE replaces, "
+                "lie in its dead rows and free space until it is rewritten",
                 Severity.FOUND,
                 locking(f"VACUUM (FULL) pg_catalog.{catalog};"),
             )

@@ -43,7 +43,8 @@ def look(connection: Connection, sealed: SealedTable) -> Iterator[Finding]:
     """Tell of the residue of a table."""
     relations = relations_of(connection, sealed.table)
     sealing = sealing_of(connection, sealed.name)
-    yield from samples(connection, sealed, relations, sealing)
+    sampled = list(samples(connection, sealed, relations, sealing))
+    yield from sampled
     ages = [sealing.age] if sealing else []
     for relation in relations:
         if relation.kind == "r":
@@ -51,7 +52,8 @@ def look(connection: Connection, sealed: SealedTable) -> Iterator[Finding]:
             if sealing and relation.dropped_age is not None:
                 ages.append(relation.dropped_age)
     if ages:
-        yield from samples_behind(connection, relations, min(ages))
+        fresh = any(one.found for one in sampled)
+        yield from samples_behind(connection, relations, min(ages), fresh)
     if sealing:
         yield from _views(connection, sealed, relations, sealing)
         yield from beside_tables(connection, sealing)
