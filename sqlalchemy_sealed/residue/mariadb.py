@@ -99,8 +99,8 @@ def _words(connection: Connection, sealed: SealedTable) -> Iterator[Finding]:
     owner = sealed.table
     indexes: Any = inspect(connection).get_indexes(owner.name, owner.schema)
     for index in indexes:
-        kind = index.get("type") or index.get("dialect_options", {}).get("mysql_prefix")
-        if str(kind).upper() == "FULLTEXT" and names & set(index["column_names"]):
+        full_text = "FULLTEXT" in index.get("dialect_options", {}).values()
+        if full_text and names & set(index["column_names"]):
             name = table_name(connection.dialect, owner)
             own = quoted(connection.dialect, index["name"])
             yield Finding(
