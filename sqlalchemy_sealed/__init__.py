@@ -50,6 +50,7 @@ from sqlalchemy_sealed.keys.state import KeyState
 from sqlalchemy_sealed.normalize import Normalizer
 from sqlalchemy_sealed.padding import Blocks, Bucket, Padme
 from sqlalchemy_sealed.policy import PlaintextPolicy
+from sqlalchemy_sealed.residue.search import find_residue
 from sqlalchemy_sealed.scope import ciphertext_only, tenant
 from sqlalchemy_sealed.searching import index_term
 from sqlalchemy_sealed.together import open_all
@@ -93,6 +94,7 @@ __all__ = [
     "compound_index",
     "dual_write",
     "encrypted",
+    "find_residue",
     "index_term",
     "open_all",
     "plaintext_reads",

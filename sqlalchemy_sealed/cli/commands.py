@@ -10,6 +10,7 @@ import click
 
 from sqlalchemy_sealed.cli.controlling import reencrypt
 from sqlalchemy_sealed.cli.demo import demo
+from sqlalchemy_sealed.cli.doctor import doctor
 from sqlalchemy_sealed.cli.fencing import fence, left
 from sqlalchemy_sealed.cli.keys import keys
 from sqlalchemy_sealed.cli.moving import decrypt, encrypt, fill_index, migrate
@@ -50,6 +51,7 @@ _COMMANDS = (
     fence,
     left,
     secrets,
+    doctor,
 )
 for command in _COMMANDS:
     cli.add_command(command)

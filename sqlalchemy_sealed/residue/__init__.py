@@ -1,0 +1,1 @@
+"""Residue: what is left of plaintext in a database after its columns were sealed."""
