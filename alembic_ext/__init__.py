@@ -7,7 +7,8 @@ One line in ``env.py`` makes them known, in every version of Alembic that has
 
 Revisions then have ``op.encrypt_column``, ``op.decrypt_column``,
 ``op.reencrypt_columns``, ``op.create_blind_index``, ``op.drop_blind_index``,
-``op.seal_fence`` and ``op.drop_seal_fence``. They move rows with the jobs of
+``op.seal_fence``, ``op.drop_seal_fence``, ``op.rename_sealed_column`` and
+``op.rename_sealed_table``. They move rows with the jobs of
 ``sqlalchemy_sealed``: in batches that are committed one by one, resumable, verified.
 Autogenerate notices columns that became sealed, and writes these operations.
 """
@@ -21,6 +22,8 @@ from alembic_ext.encrypt import EncryptColumnOp
 from alembic_ext.fence import DropSealFenceOp, SealFenceOp
 from alembic_ext.record import ForgetSealedColumnOp, RecordSealedColumnOp
 from alembic_ext.reencrypt import ReencryptColumnsOp
+from alembic_ext.rename import RenameSealedColumnOp
+from alembic_ext.renametable import RenameSealedTableOp
 
 __all__ = [
     "CreateBlindIndexOp",
@@ -31,6 +34,8 @@ __all__ = [
     "ForgetSealedColumnOp",
     "RecordSealedColumnOp",
     "ReencryptColumnsOp",
+    "RenameSealedColumnOp",
+    "RenameSealedTableOp",
     "SealFenceOp",
     "compare",
 ]

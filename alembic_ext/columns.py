@@ -11,7 +11,14 @@ from alembic_ext.moving import is_offline
 from alembic_ext.table import columns_of
 from sqlalchemy_sealed import EncryptedType
 
-__all__ = ["add_sealed", "drop_sealed", "drop_terms"]
+__all__ = [
+    "add_sealed",
+    "drop_sealed",
+    "drop_terms",
+    "index_name",
+    "rename_column",
+    "rename_index",
+]
 
 
 def add_sealed(
@@ -71,6 +78,59 @@ def drop_terms(
     for one in declared.columns:
         if one.name != column:
             operations.drop_column(table, one.name, schema=schema)
+
+
+def rename_column(
+    operations: Operations, table: str, old: str, new: str, schema: str | None
+) -> None:
+    """Rename a column and nothing else."""
+    quote = operations.impl.dialect.identifier_preparer
+    place = quote.format_table(sa.Table(table, sa.MetaData(), schema=schema))
+    # The same on every supported database, and nothing is to be repeated in it.
+    operations.execute(
+        f"ALTER TABLE {place} RENAME COLUMN {quote.quote(old)} TO {quote.quote(new)}"
+    )
+
+
+def index_name(table: str, column: str) -> str:
+    """Return the name of the index on a column of terms, unless conventions differ."""
+    return f"ix_{table}_{column}"
+
+
+def rename_index(
+    operations: Operations,
+    table: str,
+    schema: str | None,
+    names: tuple[str, str],
+    column: str,
+) -> None:
+    """Rename the index on a column of terms, if it has the former name."""
+    old, new = names
+    if old == new or not _has_index(operations, table, schema, old):
+        return
+    dialect = operations.impl.dialect
+    quote = dialect.identifier_preparer
+    place = quote.format_table(sa.Table(table, sa.MetaData(), schema=schema))
+    quoted = quote.quote(old), quote.quote(new)
+    if dialect.name == "sqlite":  # which cannot rename one
+        operations.drop_index(old, table_name=table, schema=schema)
+        operations.create_index(new, table, [column], schema=schema)
+    elif dialect.name == "postgresql":
+        prefix = "" if schema is None else f"{quote.quote_schema(schema)}."
+        operations.execute(f"ALTER INDEX {prefix}{quoted[0]} RENAME TO {quoted[1]}")
+    else:
+        renaming = f"RENAME INDEX {quoted[0]} TO {quoted[1]}"
+        operations.execute(f"ALTER TABLE {place} {renaming}")
+
+
+def _has_index(
+    operations: Operations, table: str, schema: str | None, name: str
+) -> bool:
+    if is_offline(operations):
+        return True
+    inspector = sa.inspect(operations.get_bind())
+    found = inspector.get_indexes(table, schema=schema)
+    return name in {one["name"] for one in found}
 
 
 def _declared(

@@ -10,7 +10,7 @@ from sqlalchemy.types import TypeEngine
 
 from sqlalchemy_sealed import BlindIndex, Blocks, Bucket, EncryptedType, Padme, SuiteId
 
-__all__ = ["from_json", "of_field", "pinned", "to_json"]
+__all__ = ["field_of", "from_json", "is_like", "of_field", "pinned", "to_json"]
 
 _PADDINGS = {kind.__name__: kind for kind in (Blocks, Bucket, Padme)}
 _SUITES = {
@@ -45,8 +45,15 @@ def of_field(type_: EncryptedType[Any], table: str, column: str) -> EncryptedTyp
     return pinned(type_, f"{table}.{column}")
 
 
-def to_json(type_: EncryptedType[Any]) -> str:
-    """Return what the database remembers of a declaration: no key, and no code."""
+def to_json(type_: EncryptedType[Any], field: str | None = None) -> str:
+    """Return what the database remembers of a declaration: no key, and no code.
+
+    Args:
+        type_: the declaration.
+        field: what the names of table and column say: a context that says the same is
+            not worth remembering.
+
+    """
     padding: Any = type_.padding
     if padding is not None and not isinstance(padding, str):
         padding = {"kind": type(padding).__name__, **asdict(padding)}
@@ -54,10 +61,11 @@ def to_json(type_: EncryptedType[Any]) -> str:
     if type_.index is not None and isinstance(type_.index.normalize, str | None):
         options = [one.name for one in fields(type_.index) if one.init]
         index = {name: getattr(type_.index, name) for name in options}
+    context = type_.context if type_.pinned and type_.context != field else None
     return json.dumps(
         {
-            "inner": repr(type_.inner),  # for people
-            "context": type_.context if type_.pinned else None,
+            "inner": repr(type_.inner),
+            "context": context,
             "suite": _SUITES[type_.suite],
             "storage": type_.storage,
             "padding": padding,
@@ -83,3 +91,19 @@ def from_json(text: str, inner: TypeEngine[Any]) -> EncryptedType[Any]:
         accept_leakage=found["accept_leakage"],
         index=None if index is None else BlindIndex(**index),
     )
+
+
+def field_of(text: str, table: str, column: str) -> str:
+    """Return the field id of a column whose declaration the database remembers."""
+    context: str | None = json.loads(text)["context"]
+    return context or f"{table}.{column}"
+
+
+def is_like(text: str, type_: EncryptedType[Any]) -> bool:
+    """Tell whether a declaration is the one that the database remembers, but for names.
+
+    A row that an older version has written may lack something; then they differ.
+    """
+    former, present = json.loads(text), json.loads(to_json(type_))
+    keys = ("inner", "suite", "storage", "padding", "index")
+    return all(former.get(key) == present[key] for key in keys)
