@@ -108,6 +108,8 @@ class TableChanges:
         declared = pinned(type_, None)
         if not fills:
             self._found.take_type(name)
+            # What looks at the plaintext goes first: it would be in the way.
+            self._first += self._found.take_over(name)
             self._ours.append(
                 EncryptColumnOp(self._table.name, name, declared, None, schema)
             )

@@ -71,13 +71,16 @@ def drop_terms(
     type_: EncryptedType[Any],
     schema: str | None,
 ) -> None:
-    """Drop the columns of the index of a sealed column."""
+    """Drop the columns of the index of a sealed column, unless they are gone."""
     declared = _declared(table, column, type_, schema)
+    names = {one.name for one in declared.columns} - {column}
     for index in declared.indexes:
-        operations.drop_index(str(index.name), table_name=table, schema=schema)
-    for one in declared.columns:
-        if one.name != column:
-            operations.drop_column(table, one.name, schema=schema)
+        if _has_index(operations, table, schema, str(index.name)):
+            operations.drop_index(str(index.name), table_name=table, schema=schema)
+    if not is_offline(operations):
+        names &= set(columns_of(operations.get_bind(), table, schema))
+    for one in sorted(names):
+        operations.drop_column(table, one, schema=schema)
 
 
 def rename_column(

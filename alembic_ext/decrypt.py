@@ -17,6 +17,7 @@ from alembic_ext.declared import of_field, pinned
 from alembic_ext.inplace import restore
 from alembic_ext.moving import is_offline
 from alembic_ext.pair import decrypt_pair
+from alembic_ext.strategy import Strategy
 from alembic_ext.swap import moving, swap
 from alembic_ext.table import columns_of
 from sqlalchemy_sealed import EncryptedType
@@ -35,6 +36,7 @@ class DecryptColumnOp(ValuesOp):
         into: the column for the plaintext; ``None`` keeps the name.
         schema: of the table.
         drop: whether the sealed column is dropped when every value is opened.
+        strategy: that was asked for; ``None`` takes the one that fits.
 
     """
 
@@ -51,6 +53,7 @@ class DecryptColumnOp(ValuesOp):
         into: str | None = None,
         schema: str | None = None,
         drop: bool = False,
+        strategy: Strategy | None = None,
     ) -> None:
         """Open the values of a sealed column, into another one or under its name.
 
@@ -62,12 +65,16 @@ class DecryptColumnOp(ValuesOp):
                 the column itself is used.
             schema: of the table.
             drop: drop the sealed column at the end.
+            strategy: as of ``op.encrypt_column``.
 
         Raises:
-            CommandError: a value could not be opened; nothing was dropped.
+            CommandError: the strategy does not fit, or a value could not be opened;
+                nothing was dropped.
 
         """
-        operations.invoke(cls(table_name, column_name, type_, into, schema, drop))
+        operations.invoke(
+            cls(table_name, column_name, type_, into, schema, drop, strategy)
+        )
 
     def reverse(self) -> MigrateOperation:
         """Return the way back."""
@@ -75,7 +82,12 @@ class DecryptColumnOp(ValuesOp):
 
         into = None if self.into is None else self.column_name
         return EncryptColumnOp(
-            self.table_name, self.target, self.type_, into, self.schema
+            self.table_name,
+            self.target,
+            self.type_,
+            into,
+            self.schema,
+            strategy=self.strategy,
         )
 
 
@@ -85,9 +97,6 @@ def _decrypt(operations: Operations, op: DecryptColumnOp) -> None:
     if op.into is not None:
         _add_plain(operations, op)
         decrypt_pair(operations, op, op.type_, op.into, op.column_name)
-    elif op.type_.storage == "text":
-        decrypt_pair(operations, op, op.type_, op.column_name, op.column_name)
-        restore(operations, *place, op.type_.inner)
     else:
         kind = of_field(op.type_, op.table_name, op.column_name)
         if op.type_.index is not None:
@@ -95,8 +104,12 @@ def _decrypt(operations: Operations, op: DecryptColumnOp) -> None:
                 DropBlindIndexOp(op.table_name, op.column_name, kind, op.schema)
             )
         without = pinned(kind, kind.context, index=False)
-        fill = partial(decrypt_pair, operations, op, without, sealed=op.column_name)
-        swap(operations, *place, op.type_.inner, fill, moving(op.column_name))
+        if op.way == "in-place":
+            decrypt_pair(operations, op, without, op.column_name, op.column_name)
+            restore(operations, *place, op.type_.inner)
+        else:
+            fill = partial(decrypt_pair, operations, op, without, sealed=op.column_name)
+            swap(operations, *place, op.type_.inner, fill, moving(op.column_name))
     if not is_offline(operations):
         state.forget(operations, *place)
         state.forget(operations, op.table_name, moving(op.column_name), op.schema)

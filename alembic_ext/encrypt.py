@@ -15,6 +15,8 @@ from alembic_ext.declared import of_field, pinned
 from alembic_ext.inplace import make_room
 from alembic_ext.moving import is_offline
 from alembic_ext.pair import encrypt_pair
+from alembic_ext.preflight import check_in_place
+from alembic_ext.strategy import Strategy
 from alembic_ext.swap import swap
 from sqlalchemy_sealed import EncryptedType
 
@@ -34,6 +36,7 @@ class EncryptColumnOp(ValuesOp):
         schema: of the table.
         nullable: whether the sealed column may hold NULL.
         drop: whether the plaintext column is dropped when every value is sealed.
+        strategy: that was asked for; ``None`` takes the one that fits.
 
     """
 
@@ -48,8 +51,9 @@ class EncryptColumnOp(ValuesOp):
         schema: str | None = None,
         drop: bool = False,
         nullable: bool = True,
+        strategy: Strategy | None = None,
     ) -> None:
-        super().__init__(table_name, column_name, type_, into, schema, drop)
+        super().__init__(table_name, column_name, type_, into, schema, drop, strategy)
         self.nullable = nullable
 
     @classmethod
@@ -64,6 +68,7 @@ class EncryptColumnOp(ValuesOp):
         schema: str | None = None,
         drop: bool = False,
         nullable: bool = True,
+        strategy: Strategy | None = None,
     ) -> None:
         """Seal the values of a column, into another one or under its own name.
 
@@ -82,13 +87,17 @@ class EncryptColumnOp(ValuesOp):
             drop: drop the plaintext column at the end. Values are kept otherwise, for
                 the application that still reads them.
             nullable: whether the sealed column may hold NULL at the end.
+            strategy: ``"expand-contract"`` (with ``into=``), ``"swap"`` (another
+                column is filled and takes the name) or ``"in-place"`` (a character
+                column, ``storage="text"``, after a look at what is in the way).
 
         Raises:
-            CommandError: a value could not be moved, or a column cannot hold both.
+            CommandError: the strategy does not fit, or something is in its way, and
+                nothing was written; or a value could not be moved.
 
         """
         operations.invoke(
-            cls(table_name, column_name, type_, into, schema, drop, nullable)
+            cls(table_name, column_name, type_, into, schema, drop, nullable, strategy)
         )
 
     def reverse(self) -> MigrateOperation:
@@ -98,7 +107,13 @@ class EncryptColumnOp(ValuesOp):
         into = None if self.into is None else self.column_name
         drop = into is not None
         return DecryptColumnOp(
-            self.table_name, self.target, self.type_, into, self.schema, drop
+            self.table_name,
+            self.target,
+            self.type_,
+            into,
+            self.schema,
+            drop,
+            self.strategy,
         )
 
 
@@ -108,8 +123,11 @@ def _encrypt(operations: Operations, op: EncryptColumnOp) -> None:
     if op.into is not None:
         add_sealed(operations, op.table_name, op.into, op.type_, op.schema)
         encrypt_pair(operations, op, op.type_, op.column_name, op.into)
-    elif op.type_.storage == "text":
+    elif op.way == "in-place":
+        check_in_place(operations, op)
         make_room(operations, *place)
+        if op.type_.index is not None:
+            add_sealed(operations, *place[:2], op.type_, op.schema)
         encrypt_pair(operations, op, op.type_, op.column_name, op.column_name)
     else:
         kind = of_field(op.type_, op.table_name, op.column_name)

@@ -85,6 +85,21 @@ class Found:
             if not op.has_changes():
                 self._ops.remove(op)
 
+    def take_over(self, name: str) -> list[ops.MigrateOperation]:
+        """Remove what drops indexes and constraints of a column, and return it."""
+        indexes = [
+            op for op in self.all(ops.DropIndexOp) if name in op.to_index().columns
+        ]
+        constraints = [
+            op
+            for op in self.all(ops.DropConstraintOp)
+            if op.constraint_type != "check" and name in _keys(op)
+        ]
+        taken: list[Any] = [*indexes, *constraints]
+        for op in taken:
+            self.remove(op)
+        return self._modify(taken)
+
     def take_terms(self, name: str, type_: EncryptedType[Any]) -> bool:
         """Remove the new columns of a blind index; tell whether there were any."""
         terms = terms_of(name, type_)
@@ -102,6 +117,11 @@ class Found:
             if set(op.to_index().columns.keys()) & set(terms):
                 self.remove(op)
         return any(taken)
+
+
+def _keys(op: ops.DropConstraintOp) -> list[str]:
+    constraint: Any = op.to_constraint()
+    return [*constraint.columns.keys()]
 
 
 def is_on(op: Any, table: sa.Table) -> bool:

@@ -6,10 +6,10 @@ from typing import Any
 
 import sqlalchemy as sa
 from alembic.operations import Operations
-from alembic.util import CommandError
 from sqlalchemy.dialects import mysql
 from sqlalchemy.types import TypeEngine
 
+from alembic_ext.moving import is_offline
 from alembic_ext.table import columns_of
 
 __all__ = ["make_room", "restore"]
@@ -22,24 +22,68 @@ def make_room(
     dialect = operations.impl.dialect.name
     if dialect == "sqlite":
         return  # which has no lengths, and compares bytes
-    wide: TypeEngine[Any] = sa.Text()
-    if dialect in {"mysql", "mariadb"}:
-        wide = mysql.MEDIUMTEXT(charset="utf8mb4", collation="utf8mb4_bin")
-    if not operations.migration_context.as_sql:
+    stored: Any = None
+    if not is_offline(operations):
         stored = columns_of(operations.get_bind(), table, schema)[column]["type"]
-        if not isinstance(stored, sa.String):
-            raise CommandError(
-                f"{table}.{column} is no character column but {stored!r}; name another "
-                'column for its envelopes, into="..."'
-            )
-        if _is_like(stored, wide):
-            return
+    if dialect in {"mysql", "mariadb"}:
+        kind = (
+            mysql.LONGTEXT if isinstance(stored, mysql.LONGTEXT) else mysql.MEDIUMTEXT
+        )
+        _alter(operations, table, column, schema, kind, stored)
+        return
+    wide = sa.Text()
+    if stored is not None and _ignores(operations, table, column, schema):
+        wide = sa.Text(collation="C")
+    elif type(stored).__name__.upper() == "TEXT":
+        return
     operations.alter_column(table, column, type_=wide, schema=schema)
 
 
-def _is_like(stored: Any, wide: Any) -> bool:
-    same = type(stored).__name__.upper() == type(wide).__name__.upper()
-    return same and getattr(stored, "collation", None) == wide.collation
+def _alter(
+    operations: Operations,
+    table: str,
+    column: str,
+    schema: str | None,
+    kind: Any,
+    stored: Any,
+) -> None:
+    wide = kind(charset="utf8mb4", collation="utf8mb4_bin")
+    collation = getattr(stored, "collation", None)
+    if isinstance(stored, kind) and collation == wide.collation:
+        return
+    operations.alter_column(
+        table,
+        column,
+        type_=wide,
+        schema=schema,
+        **_kept(operations, table, column, schema),
+    )
+
+
+def _ignores(
+    operations: Operations, table: str, column: str, schema: str | None
+) -> bool:
+    """Tell whether a collation of PostgreSQL takes different texts for equal ones."""
+    connection = operations.get_bind()
+    quote = connection.dialect.identifier_preparer
+    place = quote.format_table(sa.Table(table, sa.MetaData(), schema=schema))
+    query = sa.text(
+        "SELECT NOT c.collisdeterministic FROM pg_attribute a "
+        "JOIN pg_collation c ON c.oid = a.attcollation "
+        "WHERE a.attrelid = to_regclass(:place) AND a.attname = :name"
+    )
+    return bool(connection.scalar(query, {"place": place, "name": column}))
+
+
+def _kept(
+    operations: Operations, table: str, column: str, schema: str | None
+) -> dict[str, Any]:
+    """Return what MODIFY would take from a column unless it is said again."""
+    if is_offline(operations):
+        return {}
+    found = columns_of(operations.get_bind(), table, schema)[column]
+    comment = found.get("comment")
+    return {"existing_nullable": found["nullable"], "existing_comment": comment}
 
 
 def restore(
@@ -51,4 +95,5 @@ def restore(
 ) -> None:
     """Give a column the type of its plaintext again."""
     if operations.impl.dialect.name != "sqlite":
-        operations.alter_column(table, column, type_=inner, schema=schema)
+        kept = _kept(operations, table, column, schema)
+        operations.alter_column(table, column, type_=inner, schema=schema, **kept)

@@ -132,7 +132,8 @@ def _encrypt(context: AutogenContext, op: EncryptColumnOp) -> str:
 
 @renderers.dispatch_for(DecryptColumnOp)
 def _values(context: AutogenContext, op: ValuesOp, **more: Any) -> str:
-    return _column(context, op, into=op.into, drop=op.drop or None, **more)
+    options = {"into": op.into, "drop": op.drop or None, "strategy": op.strategy}
+    return _column(context, op, **options, **more)
 
 
 @renderers.dispatch_for(ForgetSealedColumnOp)
