@@ -23,9 +23,11 @@ from alembic_ext.declared import pinned
 from alembic_ext.fence import between_fences
 from alembic_ext.found import is_on
 from alembic_ext.record import ForgetSealedColumnOp, RecordSealedColumnOp
+from alembic_ext.redeclared import stored_otherwise
 from alembic_ext.rename import RenameSealedColumnOp
 from alembic_ext.renametable import RenameSealedTableOp
 from alembic_ext.render import render_item
+from alembic_ext.storage import ChangeSealedStorageOp
 from alembic_ext.table import fenced
 from alembic_ext.tablerenames import rename_tables
 from sqlalchemy_sealed import EncryptedType, FenceKind
@@ -97,6 +99,9 @@ def _fenced(connection: sa.Connection, op: Any) -> list[ops.MigrateOperation]:
     elif isinstance(op, RenameSealedTableOp):
         kinds = op.columns
         new = op.new_table_name, {name: name for name in op.columns}
+    elif isinstance(op, ChangeSealedStorageOp):
+        kinds = {op.column_name: op.type_}
+        new = op.table_name, {op.column_name: op.column_name}
     else:
         return [op]
     found = fenced(connection, op.table_name, op.schema)
@@ -105,7 +110,10 @@ def _fenced(connection: sa.Connection, op: Any) -> list[ops.MigrateOperation]:
         for name in kinds
         if found.get(name) == FenceKind.SHAPE.value
     }
-    return between_fences(op, columns, kinds, op.schema)
+    former = kinds
+    if isinstance(op, ChangeSealedStorageOp):
+        former = {name: stored_otherwise(one) for name, one in kinds.items()}
+    return between_fences(op, columns, (former, kinds), op.schema)
 
 
 def _looks_sealed(connection: sa.Connection, table: sa.Table, name: str) -> bool | None:

@@ -11,11 +11,12 @@ from alembic.util.messaging import warn
 
 from alembic_ext import state
 from alembic_ext.blindindex import CreateBlindIndexOp, DropBlindIndexOp
-from alembic_ext.declared import field_of, from_json, pinned, to_json
+from alembic_ext.declared import from_json, pinned, to_json
 from alembic_ext.decrypt import DecryptColumnOp
 from alembic_ext.encrypt import EncryptColumnOp
 from alembic_ext.found import Found
 from alembic_ext.record import ForgetSealedColumnOp, RecordSealedColumnOp
+from alembic_ext.redeclarations import redeclared
 from alembic_ext.rename import RenameSealedColumnOp
 from alembic_ext.renames import renamed_columns
 from sqlalchemy_sealed import EncryptedType
@@ -126,22 +127,9 @@ class TableChanges:
     def _declared_anew(self, name: str, type_: EncryptedType[Any]) -> None:
         # From one declaration to another there is no ALTER.
         self._found.take_type(name)
-        if self._recorded[name] == state.ON_ITS_WAY:
-            return
-        field = field_of(self._recorded[name], self._table.name, name)
-        if field != type_.field().context:
-            warn(
-                f"{self._table.name}.{name} has values that are sealed for {field}, "
-                f"and is declared for {type_.field().context}, as which none of them "
-                f'opens. Write in the model: context="{field}"'
-            )
-        former = from_json(self._recorded[name], type_.inner)
-        if former.storage != type_.storage:
-            warn(
-                f"{self._table.name}.{name} is stored as {former.storage} and declared "
-                f"as {type_.storage}: no operation changes that. Declare another "
-                "column, and move the values: op.decrypt_column, op.encrypt_column"
-            )
+        if self._recorded[name] != state.ON_ITS_WAY:
+            declaration = self._recorded[name]
+            self._ours += redeclared(self._table, name, type_, declaration)
 
     def _is_plain(self, name: str, type_: EncryptedType[Any]) -> bool:
         if name in self._recorded or name not in self._stored:

@@ -65,6 +65,7 @@ def to_json(type_: EncryptedType[Any], field: str | None = None) -> str:
     return json.dumps(
         {
             "inner": repr(type_.inner),
+            "codec": type_.codec.id,
             "context": context,
             "suite": _SUITES[type_.suite],
             "storage": type_.storage,

@@ -103,26 +103,26 @@ class DropSealFenceOp(ColumnOp):
 def between_fences(
     op: MigrateOperation,
     columns: Mapping[tuple[str, str], tuple[str, str]],
-    kinds: Mapping[str, EncryptedType[Any]],
+    kinds: tuple[Mapping[str, EncryptedType[Any]], Mapping[str, EncryptedType[Any]]],
     schema: str | None,
 ) -> list[MigrateOperation]:
-    """Return what takes fences down, renames what they are around, and puts them up.
+    """Return what takes fences down, changes what they are around, and puts them up.
 
     Args:
-        op: renames columns.
+        op: changes columns.
         columns: former table and column of each fence to the new ones.
-        kinds: declarations by former name.
+        kinds: declarations before and after, by former name.
         schema: of the table.
 
     """
-    former = [
-        DropSealFenceOp(table, name, kinds[name], schema) for table, name in columns
+    before = [
+        DropSealFenceOp(table, name, kinds[0][name], schema) for table, name in columns
     ]
-    later = [
-        SealFenceOp(*columns[table, name], kinds[name], schema)
+    after = [
+        SealFenceOp(*columns[table, name], kinds[1][name], schema)
         for table, name in columns
     ]
-    return [*former, op, *later]
+    return [*before, op, *after]
 
 
 @Operations.implementation_for(SealFenceOp)

@@ -11,6 +11,30 @@ from alembic.op import *
 from alembic_ext.strategy import Strategy
 from sqlalchemy_sealed import EncryptedType
 
+def change_sealed_storage(
+    table_name: str,
+    column_name: str,
+    type_: EncryptedType[Any],
+    *,
+    schema: str | None = None,
+) -> None:
+    """Store the envelopes of a column as text instead of bytes, or back.
+
+    Another column is filled, and takes the name: as the model changes at one
+    moment, so does the column. No value is opened.
+
+    Args:
+        table_name: the table.
+        column_name: the sealed column.
+        type_: its declaration from now on, with ``storage="text"``, or without.
+        schema: of the table.
+
+    Raises:
+        CommandError: a value is no envelope, an application keeps writing, or a
+            fence is around the column.
+
+    """
+
 def create_blind_index(
     table_name: str,
     column_name: str,
@@ -163,6 +187,26 @@ def record_sealed_column(
 
     """
 
+def reencrypt_column(
+    table_name: str,
+    column_name: str,
+    type_: EncryptedType[Any],
+    *,
+    schema: str | None = None,
+) -> None:
+    """Move one sealed column of a table to the active key.
+
+    Args:
+        table_name: the table.
+        column_name: the sealed column.
+        type_: its declaration; see ``op.reencrypt_columns``.
+        schema: of the table.
+
+    Raises:
+        CommandError: a value could not be moved, or old ones keep appearing.
+
+    """
+
 def reencrypt_columns(
     table_name: str,
     columns: Mapping[str, EncryptedType[Any]],
@@ -173,7 +217,9 @@ def reencrypt_columns(
 
     Args:
         table_name: the table.
-        columns: declaration of each sealed column by name.
+        columns: declaration of each sealed column by name. Values that look
+            otherwise, of another suite or padding, are moved to it if it names
+            the declaration they had: ``accepts=``.
         schema: of the table.
 
     Raises:

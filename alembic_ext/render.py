@@ -24,6 +24,7 @@ from alembic_ext.record import ForgetSealedColumnOp, RecordSealedColumnOp
 from alembic_ext.reencrypt import ReencryptColumnsOp
 from alembic_ext.rename import RenameSealedColumnOp
 from alembic_ext.renametable import RenameSealedTableOp
+from alembic_ext.storage import ChangeSealedStorageOp
 from sqlalchemy_sealed import EncryptedType
 from sqlalchemy_sealed.indextype import IndexTermType
 
@@ -118,6 +119,7 @@ def _column(context: AutogenContext, op: ColumnOp, **more: Any) -> str:
 for _one in (
     CreateBlindIndexOp,
     DropBlindIndexOp,
+    ChangeSealedStorageOp,
     RecordSealedColumnOp,
     SealFenceOp,
     DropSealFenceOp,

@@ -5,6 +5,7 @@ A sealed column has the type of any other, and an empty table holds no envelope.
 
 from __future__ import annotations
 
+import json
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -15,6 +16,7 @@ from sqlalchemy_sealed import EncryptedType
 
 __all__ = [
     "ON_ITS_WAY",
+    "change",
     "everything",
     "forget",
     "place_of",
@@ -26,6 +28,7 @@ __all__ = [
 
 #: The declaration of a column that was filled and is not renamed yet.
 ON_ITS_WAY: Final = "{}"
+_LOOKS: Final = ("suite", "storage", "padding", "accept_leakage")
 _metadata = sa.MetaData()
 
 #: One row per sealed column; the declaration is JSON, for autogenerate.
@@ -47,6 +50,23 @@ def record(
 ) -> None:
     """Write down that a column is sealed."""
     what = to_json(type_, f"{table}.{column}")
+    _write(operations, table, column, schema, what)
+
+
+def change(
+    operations: Operations,
+    table: str,
+    column: str,
+    type_: EncryptedType[Any],
+    schema: str | None,
+) -> None:
+    """Write down how the values of a sealed column look now, and nothing else of it."""
+    known = recorded(operations.get_bind(), table, schema).get(column, ON_ITS_WAY)
+    if known == ON_ITS_WAY:
+        return
+    present = json.loads(to_json(type_))
+    looks = {name: present[name] for name in _LOOKS}
+    what = json.dumps({**json.loads(known), **looks})
     _write(operations, table, column, schema, what)
 
 

@@ -27,12 +27,9 @@ def operations():
     for name in alembic_ext.__all__:
         kind = getattr(alembic_ext, name)
         if inspect.isclass(kind):
-            [function] = [
-                key
-                for key, value in vars(kind).items()
-                if isinstance(value, classmethod)
-            ]
-            yield function, kind
+            for function, value in vars(kind).items():
+                if isinstance(value, classmethod):
+                    yield function, kind
 
 
 def function_of(name, kind):
@@ -67,7 +64,7 @@ def imports_of(kind, functions):
 def stub():
     """Return the text of the stub."""
     imports, functions = set(), []
-    for name, kind in sorted(operations()):
+    for name, kind in sorted(operations(), key=lambda found: found[0]):
         function = function_of(name, kind)
         imports |= imports_of(kind, [function])
         functions.append(ast.unparse(function))

@@ -134,6 +134,25 @@ def test_without_a_context_the_model_is_told(project):
     assert sealed_values(project, "ssn") == VALUES
 
 
+def test_a_value_tells_where_nothing_is_remembered(project):
+    """As where the application has created its tables itself."""
+    seal(project)
+    engine = project.engine(keyring=False)
+    with engine.begin() as connection:
+        connection.execute(sa.text("DELETE FROM sealed_columns"))
+    engine.dispose()
+    more = sealed("ssn_encrypted")
+    after = model(sealed("social", context=FIELD), more, plain("note"))
+    written = body(project.autogenerate(after, "renaming"))
+    assert "op.rename_sealed_column('patients', 'ssn', 'social', " in written
+    # And the other new column is none that would be filled with envelopes.
+    assert "encrypt_column" not in written
+    project.upgrade()
+    project.check(after)
+    kind = EncryptedType(String(60), context=FIELD)
+    assert sealed_values(project, "social", kind) == VALUES
+
+
 def test_a_second_renaming_keeps_the_first_field(project):
     seal(project)
     for name in ("social", "number"):
