@@ -7,6 +7,7 @@ the database, since types do not tell, and an empty table has no rows to look at
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, Final
 
@@ -17,11 +18,19 @@ from alembic.operations import ops
 from alembic.util import DispatchPriority, PriorityDispatchResult
 
 from alembic_ext import state
-from alembic_ext.changes import TableChanges, is_on
+from alembic_ext.changes import TableChanges
 from alembic_ext.declared import pinned
+from alembic_ext.fence import between_fences
+from alembic_ext.found import is_on
 from alembic_ext.record import ForgetSealedColumnOp, RecordSealedColumnOp
+from alembic_ext.redeclared import stored_otherwise
+from alembic_ext.rename import RenameSealedColumnOp
+from alembic_ext.renametable import RenameSealedTableOp
 from alembic_ext.render import render_item
-from sqlalchemy_sealed import EncryptedType
+from alembic_ext.storage import ChangeSealedStorageOp
+from alembic_ext.table import fenced
+from alembic_ext.tablerenames import rename_tables
+from sqlalchemy_sealed import EncryptedType, FenceKind
 from sqlalchemy_sealed.envelope import SENTINEL, TEXT_PREFIX
 from sqlalchemy_sealed.jobs.tables import dead_letters, fences, ranges, runs
 
@@ -43,17 +52,20 @@ def compare(context: AutogenContext, upgrade: ops.UpgradeOps) -> PriorityDispatc
     connection = context.connection
     if connection is None:
         return PriorityDispatchResult.CONTINUE
-    _forget_dropped(connection, upgrade)
     inspector = sa.inspect(connection)
+    recorded = state.everything(connection)
+    rename_tables(upgrade, context.sorted_tables, recorded)
+    _forget_dropped(upgrade, recorded)
     for table in context.sorted_tables:
         if not inspector.has_table(table.name, schema=table.schema):
             _record_new(upgrade, table)
             continue
-        known = state.recorded(connection, table.name, table.schema)
+        known = recorded.get(state.place_of(table.name, table.schema), {})
         found = inspector.get_columns(table.name, schema=table.schema)
         stored = {column["name"]: column["type"] for column in found}
         looks = partial(_looks_sealed, connection, table)
         TableChanges(upgrade, table, known, stored, looks).apply()
+    upgrade.ops = [one for op in upgrade.ops for one in _fenced(connection, op)]
     return PriorityDispatchResult.CONTINUE
 
 
@@ -68,11 +80,40 @@ def _record_new(upgrade: ops.UpgradeOps, table: sa.Table) -> None:
             upgrade.ops.append(RecordSealedColumnOp(*place))
 
 
-def _forget_dropped(connection: sa.Connection, upgrade: ops.UpgradeOps) -> None:
+def _forget_dropped(
+    upgrade: ops.UpgradeOps, recorded: Mapping[str, Mapping[str, str]]
+) -> None:
     for op in [op for op in upgrade.ops if isinstance(op, ops.DropTableOp)]:
-        for name in state.recorded(connection, op.table_name, op.schema):
-            place = op.table_name, name, op.schema
-            upgrade.ops.append(ForgetSealedColumnOp(*place))
+        at = upgrade.ops.index(op)
+        names = recorded.get(state.place_of(op.table_name, op.schema), {})
+        upgrade.ops[at:at] = [
+            ForgetSealedColumnOp(op.table_name, name, op.schema) for name in names
+        ]
+
+
+def _fenced(connection: sa.Connection, op: Any) -> list[ops.MigrateOperation]:
+    """Return an operation with those that take fences down before, and up after it."""
+    if isinstance(op, RenameSealedColumnOp):
+        kinds = {op.column_name: op.type_}
+        new = op.table_name, {op.column_name: op.new_column_name}
+    elif isinstance(op, RenameSealedTableOp):
+        kinds = op.columns
+        new = op.new_table_name, {name: name for name in op.columns}
+    elif isinstance(op, ChangeSealedStorageOp):
+        kinds = {op.column_name: op.type_}
+        new = op.table_name, {op.column_name: op.column_name}
+    else:
+        return [op]
+    found = fenced(connection, op.table_name, op.schema)
+    columns = {
+        (op.table_name, name): (new[0], new[1][name])
+        for name in kinds
+        if found.get(name) == FenceKind.SHAPE.value
+    }
+    former = kinds
+    if isinstance(op, ChangeSealedStorageOp):
+        former = {name: stored_otherwise(one) for name, one in kinds.items()}
+    return between_fences(op, columns, (former, kinds), op.schema)
 
 
 def _looks_sealed(connection: sa.Connection, table: sa.Table, name: str) -> bool | None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 import sqlalchemy as sa
 from alembic.operations import ops
@@ -11,16 +11,19 @@ from alembic.util.messaging import warn
 
 from alembic_ext import state
 from alembic_ext.blindindex import CreateBlindIndexOp, DropBlindIndexOp
-from alembic_ext.declared import from_json, pinned
+from alembic_ext.declared import from_json, pinned, to_json
 from alembic_ext.decrypt import DecryptColumnOp
 from alembic_ext.encrypt import EncryptColumnOp
+from alembic_ext.found import Found
 from alembic_ext.record import ForgetSealedColumnOp, RecordSealedColumnOp
+from alembic_ext.redeclarations import redeclared
+from alembic_ext.rename import RenameSealedColumnOp
+from alembic_ext.renames import renamed_columns
 from sqlalchemy_sealed import EncryptedType
 
-__all__ = ["TableChanges", "is_on"]
+__all__ = ["TableChanges"]
 
 _SUFFIX: Final = "_encrypted"
-_Op = TypeVar("_Op")
 
 
 class TableChanges:
@@ -43,40 +46,37 @@ class TableChanges:
         stored: Mapping[str, Any],
         looks_sealed: Callable[[str], bool | None],
     ) -> None:
-        self._upgrade = upgrade
         self._table = table
-        self._recorded = recorded
+        self._recorded = dict(recorded)
         self._stored = stored
         self._looks_sealed = looks_sealed
         self._columns = {column.name: column for column in table.columns}
-        #: What Alembic has found for this table.
-        self._found: list[Any] = []
-        self._at = len(upgrade.ops)
-        for at, op in enumerate(upgrade.ops):
-            if isinstance(op, ops.ModifyTableOps) and is_on(op, table):
-                self._found, self._at = [*op.ops], at
+        self._found = Found(upgrade, table)
+        #: Names of columns that hold no plaintext.
+        self._known = {n for n, one in recorded.items() if one != state.ON_ITS_WAY}
+        self._first: list[ops.MigrateOperation] = []
         self._ours: list[ops.MigrateOperation] = []
-        self._changed = False
 
     def apply(self) -> None:
         """Replace what would store plaintext, or lose it."""
+        self._rename()
         for column in self._table.columns:
             if isinstance(column.type, EncryptedType):
                 self._sealed(column, column.type)
         for name, declaration in self._recorded.items():
             if declaration != state.ON_ITS_WAY:
                 self._recorded_before(name, declaration)
-        if not self._ours and not self._changed:
-            return
-        # What is added comes before what fills it, what is dropped after.
-        drops = [op for op in self._found if _is_drop(op)]
-        others = [op for op in self._found if not _is_drop(op)]
-        new = [*self._modify(others), *self._ours, *self._modify(drops)]
-        self._upgrade.ops[self._at : self._at + 1] = new
+        if self._first or self._ours or self._found.changed:
+            self._found.replace(self._first, self._ours)
 
-    def _modify(self, found: Sequence[Any]) -> list[ops.MigrateOperation]:
-        place = self._table.name, found
-        return [ops.ModifyTableOps(*place, schema=self._table.schema)] if found else []
+    def _rename(self) -> None:
+        args = self._table, self._recorded, self._found, self._looks_sealed
+        for op in renamed_columns(*args):
+            self._first.append(op)
+            if isinstance(op, RenameSealedColumnOp):
+                self._known.add(op.column_name)
+                self._recorded.pop(op.column_name, None)
+                self._recorded[op.new_column_name] = to_json(op.type_)
 
     # -- columns that are sealed in the model ------------------------------------
 
@@ -84,15 +84,16 @@ class TableChanges:
         name, schema = column.name, self._table.schema
         if name in self._recorded:
             self._declared_anew(name, type_)
-        added = self._find(ops.AddColumnOp, name)
+        added = self._found.find(ops.AddColumnOp, name)
         plain = name.removesuffix(_SUFFIX)
-        fills = added is not None and plain != name and plain in self._stored
+        plains = self._stored.keys() - self._known - {name}
+        fills = added is not None and plain in plains
         if not fills and (added or not self._is_plain(name, type_)):
             if added is not None:
                 declared = pinned(type_, None)
                 args = self._table.name, name, declared, schema
                 self._ours.append(RecordSealedColumnOp(*args))
-            elif self._take_terms(name, type_):
+            elif self._found.take_terms(name, type_):
                 declared = pinned(type_, None)
                 args = self._table.name, name, declared, schema
                 self._ours.append(CreateBlindIndexOp(*args))
@@ -104,29 +105,27 @@ class TableChanges:
                 f"{plain}={name}"
             )
             return
-        self._take_terms(name, type_)
+        self._found.take_terms(name, type_)
         declared = pinned(type_, None)
         if not fills:
-            self._take_type(name)
+            self._found.take_type(name)
+            # What looks at the plaintext goes first: it would be in the way.
+            self._first += self._found.take_over(name)
             place = self._table.name, name, declared, None, schema
             self._ours.append(EncryptColumnOp(*place, legacy=type_.legacy))
             return
         self._found.remove(added)
-        dropped = self._take(ops.DropColumnOp, plain) is not None
+        dropped = self._found.take(ops.DropColumnOp, plain) is not None
         nullable = bool(column.nullable)
         whole = self._table.name, plain, declared, name, schema, dropped, nullable
         self._ours.append(EncryptColumnOp(*whole, legacy=type_.legacy))
 
     def _declared_anew(self, name: str, type_: EncryptedType[Any]) -> None:
         # From one declaration to another there is no ALTER.
-        self._take_type(name)
-        former = from_json(self._recorded[name], type_.inner)
-        if former.storage != type_.storage:
-            warn(
-                f"{self._table.name}.{name} is stored as {former.storage} and declared "
-                f"as {type_.storage}: no operation changes that. Declare another "
-                "column, and move the values: op.decrypt_column, op.encrypt_column"
-            )
+        self._found.take_type(name)
+        if self._recorded[name] != state.ON_ITS_WAY:
+            declaration = self._recorded[name]
+            self._ours += redeclared(self._table, name, type_, declaration)
 
     def _is_plain(self, name: str, type_: EncryptedType[Any]) -> bool:
         if name in self._recorded or name not in self._stored:
@@ -149,86 +148,32 @@ class TableChanges:
             if (
                 former.index
                 and not column.type.index
-                and self._drop_terms(name, former)
+                and self._found.drop_terms(name, former)
             ):
                 args = self._table.name, name, former, schema
                 self._ours.append(DropBlindIndexOp(*args))
             return
         plain = name if column is not None else name.removesuffix(_SUFFIX)
         target = self._columns.get(plain)
-        if target is None:
-            if self._find(ops.DropColumnOp, name) is not None:
+        if target is None or isinstance(target.type, EncryptedType):
+            if self._found.find(ops.DropColumnOp, name) is not None:
                 # The column goes, and its values with it.
                 gone = ForgetSealedColumnOp(self._table.name, name, schema)
                 self._ours.append(gone)
             return
         former = from_json(declaration, target.type)
-        self._drop_terms(name, former)
-        self._take_type(name)
+        self._found.drop_terms(name, former)
+        self._found.take_type(name)
         if plain == name:
             self._ours.append(
                 DecryptColumnOp(self._table.name, name, former, None, schema)
             )
             return
-        self._take(ops.DropColumnOp, name)
-        self._take(ops.AddColumnOp, plain)
+        self._found.take(ops.DropColumnOp, name)
+        self._found.take(ops.AddColumnOp, plain)
         self._ours.append(
             DecryptColumnOp(self._table.name, name, former, plain, schema, drop=True)
         )
-
-    # -- what Alembic has found --------------------------------------------------
-
-    def _find(self, kind: type[_Op], column: str) -> _Op | None:
-        return next(
-            (
-                op
-                for op in self._found
-                if isinstance(op, kind) and _column_of(op) == column
-            ),
-            None,
-        )
-
-    def _take(self, kind: type[_Op], column: str) -> _Op | None:
-        op = self._find(kind, column)
-        if op is not None:
-            self._found.remove(op)
-        return op
-
-    def _take_type(self, name: str) -> None:
-        op = self._find(ops.AlterColumnOp, name)
-        if op is not None and op.modify_type is not None:
-            op.modify_type = None
-            self._changed = True
-            if not op.has_changes():
-                self._found.remove(op)
-
-    def _take_terms(self, name: str, type_: EncryptedType[Any]) -> bool:
-        taken = [self._take(ops.AddColumnOp, one) for one in _terms(name, type_)]
-        for op in [op for op in self._found if isinstance(op, ops.CreateIndexOp)]:
-            names = {getattr(one, "name", one) for one in op.columns}
-            if names & set(_terms(name, type_)):
-                self._found.remove(op)
-        return any(taken)
-
-    def _drop_terms(self, name: str, type_: EncryptedType[Any]) -> bool:
-        taken = [self._take(ops.DropColumnOp, one) for one in _terms(name, type_)]
-        for op in [op for op in self._found if isinstance(op, ops.DropIndexOp)]:
-            columns = op.to_index().columns.keys() if op._reverse else ()  # noqa: SLF001 - it has no other way
-            if set(columns) & set(_terms(name, type_)):
-                self._found.remove(op)
-        return any(taken)
-
-
-def is_on(op: Any, table: sa.Table) -> bool:
-    """Tell whether an operation is on a table."""
-    return (op.table_name, op.schema) == (table.name, table.schema)
-
-
-def _terms(name: str, type_: EncryptedType[Any]) -> list[str]:
-    index = type_.index
-    if index is None:
-        return []
-    return [index.column_name(name, version) for version in index.versions]
 
 
 def _python_type(stored: Any) -> type[Any] | None:
@@ -236,12 +181,3 @@ def _python_type(stored: Any) -> type[Any] | None:
         return stored.python_type  # type: ignore[no-any-return]
     except NotImplementedError:
         return None
-
-
-def _column_of(op: Any) -> str | None:
-    column = getattr(op, "column", None)
-    return getattr(op, "column_name", None) if column is None else str(column.name)
-
-
-def _is_drop(op: Any) -> bool:
-    return isinstance(op, ops.DropColumnOp | ops.DropIndexOp | ops.DropConstraintOp)

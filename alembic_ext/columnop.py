@@ -6,7 +6,9 @@ from typing import Any, ClassVar, TypeVar
 
 from alembic.operations import MigrateOperation
 
+from alembic_ext.strategy import Strategy, check_strategy, strategy_of
 from sqlalchemy_sealed import EncryptedType
+from sqlalchemy_sealed.legacy.format import LegacyFormat
 
 __all__ = ["ColumnOp", "ValuesOp"]
 
@@ -54,8 +56,12 @@ class ValuesOp(ColumnOp):
     Attributes:
         into: the column they move to; ``None`` keeps the name.
         drop: whether the column they come from is dropped at the end.
+        strategy: that was asked for; ``None`` takes the one that fits.
 
     """
+
+    #: Formats of another library that the column holds instead of plaintext.
+    legacy: tuple[LegacyFormat[Any], ...] = ()
 
     def __init__(
         self,
@@ -65,15 +71,24 @@ class ValuesOp(ColumnOp):
         into: str | None = None,
         schema: str | None = None,
         drop: bool = False,
+        strategy: Strategy | None = None,
     ) -> None:
         super().__init__(table_name, column_name, type_, schema)
+        where = f"{table_name}.{column_name}"
+        check_strategy(where, strategy, type_, into, bool(self.legacy))
         self.into = into
         self.drop = drop
+        self.strategy = strategy
 
     @property
     def target(self) -> str:
         """The column that has the values at the end."""
         return self.into or self.column_name
+
+    @property
+    def way(self) -> Strategy:
+        """The strategy that was asked for, or the one that fits."""
+        return strategy_of(self.strategy, self.type_, self.into)
 
     def to_diff_tuple(self) -> tuple[Any, ...]:
         """Return what ``alembic check`` shows."""

@@ -12,7 +12,14 @@ from alembic_ext.moving import is_offline
 from alembic_ext.table import columns_of
 from sqlalchemy_sealed import EncryptedType
 
-__all__ = ["add_sealed", "drop_sealed", "drop_terms"]
+__all__ = [
+    "add_sealed",
+    "drop_sealed",
+    "drop_terms",
+    "index_name",
+    "rename_column",
+    "rename_index",
+]
 
 
 def add_sealed(
@@ -69,20 +76,69 @@ def drop_terms(
     type_: EncryptedType[Any],
     schema: str | None,
 ) -> None:
-    """Drop the columns of the index of a sealed column, as far as they are there."""
+    """Drop the columns of the index of a sealed column, unless they are gone."""
     declared = _declared(table, column, type_, schema)
-    names = {column.name for column in declared.columns} - {column}
-    indexes = {str(index.name) for index in declared.indexes}
+    names = {one.name for one in declared.columns} - {column}
+    for index in declared.indexes:
+        if _has_index(operations, table, schema, str(index.name)):
+            operations.drop_index(str(index.name), table_name=table, schema=schema)
     if not is_offline(operations):
-        # A revision that was killed has dropped some already.
-        bind = operations.get_bind()
-        names &= set(columns_of(bind, table, schema))
-        found = sa.inspect(bind).get_indexes(table, schema=schema)
-        indexes &= {str(index["name"]) for index in found}
-    for index in sorted(indexes):
-        operations.drop_index(index, table_name=table, schema=schema)
-    for name in sorted(names):
-        operations.drop_column(table, name, schema=schema)
+        names &= set(columns_of(operations.get_bind(), table, schema))
+    for one in sorted(names):
+        operations.drop_column(table, one, schema=schema)
+
+
+def rename_column(
+    operations: Operations, table: str, old: str, new: str, schema: str | None
+) -> None:
+    """Rename a column and nothing else."""
+    quote = operations.impl.dialect.identifier_preparer
+    place = quote.format_table(sa.Table(table, sa.MetaData(), schema=schema))
+    # The same on every supported database, and nothing is to be repeated in it.
+    operations.execute(
+        f"ALTER TABLE {place} RENAME COLUMN {quote.quote(old)} TO {quote.quote(new)}"
+    )
+
+
+def index_name(table: str, column: str) -> str:
+    """Return the name of the index on a column of terms, unless conventions differ."""
+    return f"ix_{table}_{column}"
+
+
+def rename_index(
+    operations: Operations,
+    table: str,
+    schema: str | None,
+    names: tuple[str, str],
+    column: str,
+) -> None:
+    """Rename the index on a column of terms, if it has the former name."""
+    old, new = names
+    if old == new or not _has_index(operations, table, schema, old):
+        return
+    dialect = operations.impl.dialect
+    quote = dialect.identifier_preparer
+    place = quote.format_table(sa.Table(table, sa.MetaData(), schema=schema))
+    quoted = quote.quote(old), quote.quote(new)
+    if dialect.name == "sqlite":  # which cannot rename one
+        operations.drop_index(old, table_name=table, schema=schema)
+        operations.create_index(new, table, [column], schema=schema)
+    elif dialect.name == "postgresql":
+        prefix = "" if schema is None else f"{quote.quote_schema(schema)}."
+        operations.execute(f"ALTER INDEX {prefix}{quoted[0]} RENAME TO {quoted[1]}")
+    else:
+        renaming = f"RENAME INDEX {quoted[0]} TO {quoted[1]}"
+        operations.execute(f"ALTER TABLE {place} {renaming}")
+
+
+def _has_index(
+    operations: Operations, table: str, schema: str | None, name: str
+) -> bool:
+    if is_offline(operations):
+        return True
+    inspector = sa.inspect(operations.get_bind())
+    found = inspector.get_indexes(table, schema=schema)
+    return name in {one["name"] for one in found}
 
 
 def _declared(

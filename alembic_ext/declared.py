@@ -12,7 +12,7 @@ from sqlalchemy_sealed import BlindIndex, Blocks, Bucket, EncryptedType, Padme
 from sqlalchemy_sealed.former import Legacy
 from sqlalchemy_sealed.types import SUITES
 
-__all__ = ["from_json", "of_field", "pinned", "to_json"]
+__all__ = ["field_of", "from_json", "is_like", "of_field", "pinned", "to_json"]
 
 _PADDINGS = {kind.__name__: kind for kind in (Blocks, Bucket, Padme)}
 _SUITES = {suite: name for name, suite in SUITES.items()}
@@ -53,8 +53,15 @@ def of_field(
     return pinned(type_, f"{table}.{column}", index)
 
 
-def to_json(type_: EncryptedType[Any]) -> str:
-    """Return what the database remembers of a declaration: no key, and no code."""
+def to_json(type_: EncryptedType[Any], field: str | None = None) -> str:
+    """Return what the database remembers of a declaration: no key, and no code.
+
+    Args:
+        type_: the declaration.
+        field: what the names of table and column say: a context that says the same is
+            not worth remembering.
+
+    """
     padding: Any = type_.padding
     if padding is not None and not isinstance(padding, str):
         padding = {"kind": type(padding).__name__, **asdict(padding)}
@@ -62,10 +69,12 @@ def to_json(type_: EncryptedType[Any]) -> str:
     if type_.index is not None and isinstance(type_.index.normalize, str | None):
         options = [one.name for one in fields(type_.index) if one.init]
         index = {name: getattr(type_.index, name) for name in options}
+    context = type_.context if type_.pinned and type_.context != field else None
     return json.dumps(
         {
-            "inner": repr(type_.inner),  # for people
-            "context": type_.context if type_.pinned else None,
+            "inner": repr(type_.inner),
+            "codec": type_.codec.id,
+            "context": context,
             "suite": _SUITES[type_.suite],
             "storage": type_.storage,
             "padding": padding,
@@ -91,3 +100,19 @@ def from_json(text: str, inner: TypeEngine[Any]) -> EncryptedType[Any]:
         accept_leakage=found["accept_leakage"],
         index=None if index is None else BlindIndex(**index),
     )
+
+
+def field_of(text: str, table: str, column: str) -> str:
+    """Return the field id of a column whose declaration the database remembers."""
+    context: str | None = json.loads(text)["context"]
+    return context or f"{table}.{column}"
+
+
+def is_like(text: str, type_: EncryptedType[Any]) -> bool:
+    """Tell whether a declaration is the one that the database remembers, but for names.
+
+    A row that an older version has written may lack something; then they differ.
+    """
+    former, present = json.loads(text), json.loads(to_json(type_))
+    keys = ("inner", "suite", "storage", "padding", "index")
+    return all(former.get(key) == present[key] for key in keys)

@@ -17,6 +17,7 @@ from alembic_ext.declared import of_field, pinned
 from alembic_ext.inplace import restore
 from alembic_ext.moving import is_offline
 from alembic_ext.pair import decrypt_pair
+from alembic_ext.strategy import Strategy
 from alembic_ext.swap import moving, swap
 from alembic_ext.table import columns_of
 from sqlalchemy_sealed import EncryptedType
@@ -35,6 +36,7 @@ class DecryptColumnOp(ValuesOp):
         into: the column for the plaintext; ``None`` keeps the name.
         schema: of the table.
         drop: whether the sealed column is dropped when every value is opened.
+        strategy: that was asked for; ``None`` takes the one that fits.
 
     """
 
@@ -51,6 +53,7 @@ class DecryptColumnOp(ValuesOp):
         into: str | None = None,
         schema: str | None = None,
         drop: bool = False,
+        strategy: Strategy | None = None,
     ) -> None:
         """Open the values of a sealed column, into another one or under its name.
 
@@ -62,12 +65,16 @@ class DecryptColumnOp(ValuesOp):
                 the column itself is used.
             schema: of the table.
             drop: drop the sealed column at the end.
+            strategy: as of ``op.encrypt_column``.
 
         Raises:
-            CommandError: a value could not be opened; nothing was dropped.
+            CommandError: the strategy does not fit, or a value could not be opened;
+                nothing was dropped.
 
         """
-        operations.invoke(cls(table_name, column_name, type_, into, schema, drop))
+        operations.invoke(
+            cls(table_name, column_name, type_, into, schema, drop, strategy)
+        )
 
     def reverse(self) -> MigrateOperation:
         """Return the way back."""
@@ -75,7 +82,12 @@ class DecryptColumnOp(ValuesOp):
 
         into = None if self.into is None else self.column_name
         return EncryptColumnOp(
-            self.table_name, self.target, self.type_, into, self.schema
+            self.table_name,
+            self.target,
+            self.type_,
+            into,
+            self.schema,
+            strategy=self.strategy,
         )
 
 
@@ -101,7 +113,7 @@ def _under_its_name(operations: Operations, op: DecryptColumnOp) -> None:
         drop = DropBlindIndexOp(op.table_name, op.column_name, kind, op.schema)
         operations.invoke(drop)
     without = pinned(kind, kind.context, index=False)
-    if op.type_.storage == "text":
+    if op.way == "in-place":
         decrypt_pair(operations, op, without, op.column_name, op.column_name)
         restore(operations, *place, op.type_.inner)
     else:

@@ -15,6 +15,8 @@ from alembic_ext.declared import of_field, pinned
 from alembic_ext.inplace import is_in_place, make_room
 from alembic_ext.moving import is_offline
 from alembic_ext.pair import encrypt_pair
+from alembic_ext.preflight import check_in_place
+from alembic_ext.strategy import Strategy
 from alembic_ext.swap import swap
 from sqlalchemy_sealed import EncryptedType
 from sqlalchemy_sealed.former import Legacy, legacy_of
@@ -36,6 +38,7 @@ class EncryptColumnOp(ValuesOp):
         nullable: whether the sealed column may hold NULL.
         drop: whether the plaintext column is dropped when every value is sealed.
         legacy: formats of another library that the column holds instead of plaintext.
+        strategy: that was asked for; ``None`` takes the one that fits.
 
     """
 
@@ -51,10 +54,11 @@ class EncryptColumnOp(ValuesOp):
         drop: bool = False,
         nullable: bool = True,
         legacy: Legacy = (),
+        strategy: Strategy | None = None,
     ) -> None:
         self.legacy = legacy_of(legacy) or type_.legacy
         plain = pinned(type_, None) if type_.legacy or type_.policy else type_
-        super().__init__(table_name, column_name, plain, into, schema, drop)
+        super().__init__(table_name, column_name, plain, into, schema, drop, strategy)
         self.nullable = nullable
 
     @classmethod
@@ -70,6 +74,7 @@ class EncryptColumnOp(ValuesOp):
         drop: bool = False,
         nullable: bool = True,
         legacy: Legacy = (),
+        strategy: Strategy | None = None,
     ) -> None:
         """Seal the values of a column, into another one or under its own name.
 
@@ -91,13 +96,17 @@ class EncryptColumnOp(ValuesOp):
             legacy: formats of ``sqlalchemy_sealed.legacy`` that the column holds
                 instead of plaintext. A binary column of theirs is sealed in place. The
                 way back gives plaintext: readers do not write.
+            strategy: ``"expand-contract"`` (with ``into=``), ``"swap"`` (another
+                column is filled and takes the name) or ``"in-place"`` (a character
+                column, ``storage="text"``, after a look at what is in the way).
 
         Raises:
-            CommandError: a value could not be moved, or a column cannot hold both.
+            CommandError: the strategy does not fit, or something is in its way, and
+                nothing was written; or a value could not be moved.
 
         """
         place = table_name, column_name, type_, into, schema, drop
-        operations.invoke(cls(*place, nullable, legacy))
+        operations.invoke(cls(*place, nullable, legacy, strategy))
 
     def reverse(self) -> MigrateOperation:
         """Return the way back."""
@@ -106,7 +115,13 @@ class EncryptColumnOp(ValuesOp):
         into = None if self.into is None else self.column_name
         drop = into is not None
         return DecryptColumnOp(
-            self.table_name, self.target, self.type_, into, self.schema, drop
+            self.table_name,
+            self.target,
+            self.type_,
+            into,
+            self.schema,
+            drop,
+            self.strategy,
         )
 
 
@@ -136,7 +151,8 @@ def _into_another(operations: Operations, op: EncryptColumnOp) -> None:
 def _under_its_name(operations: Operations, op: EncryptColumnOp) -> None:
     place = op.table_name, op.column_name, op.schema
     kind = of_field(op.type_, op.table_name, op.column_name)
-    if is_in_place(operations, *place, op.type_, op.legacy):
+    if op.way == "in-place" or is_in_place(operations, op):
+        check_in_place(operations, op)
         make_room(operations, *place, op.type_)
         # Terms are computed on the way: one run, that goes on if it is killed.
         add_sealed(operations, *place[:2], kind, op.schema, is_new=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from alembic.operations import MigrateOperation, Operations
@@ -13,7 +14,7 @@ from sqlalchemy_sealed import EncryptedType, FenceKind
 from sqlalchemy_sealed.jobs.fence import drop_fence, fence_in, fences_of
 from sqlalchemy_sealed.targets import sealed_tables
 
-__all__ = ["DropSealFenceOp", "SealFenceOp"]
+__all__ = ["DropSealFenceOp", "SealFenceOp", "between_fences"]
 
 
 @Operations.register_operation("seal_fence")
@@ -97,6 +98,31 @@ class DropSealFenceOp(ColumnOp):
     def reverse(self) -> MigrateOperation:
         """Return the way back."""
         return self.same_column(SealFenceOp)
+
+
+def between_fences(
+    op: MigrateOperation,
+    columns: Mapping[tuple[str, str], tuple[str, str]],
+    kinds: tuple[Mapping[str, EncryptedType[Any]], Mapping[str, EncryptedType[Any]]],
+    schema: str | None,
+) -> list[MigrateOperation]:
+    """Return what takes fences down, changes what they are around, and puts them up.
+
+    Args:
+        op: changes columns.
+        columns: former table and column of each fence to the new ones.
+        kinds: declarations before and after, by former name.
+        schema: of the table.
+
+    """
+    before = [
+        DropSealFenceOp(table, name, kinds[0][name], schema) for table, name in columns
+    ]
+    after = [
+        SealFenceOp(*columns[table, name], kinds[1][name], schema)
+        for table, name in columns
+    ]
+    return [*before, op, *after]
 
 
 @Operations.implementation_for(SealFenceOp)

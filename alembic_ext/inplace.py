@@ -5,37 +5,31 @@ It is a character column, or a binary one whose former values are a library's te
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
 from alembic.operations import Operations
-from alembic.util import CommandError
 from sqlalchemy.dialects import mysql
 from sqlalchemy.types import TypeEngine
 
+from alembic_ext.columnop import ValuesOp
 from alembic_ext.moving import is_offline
 from alembic_ext.table import columns_of
 from sqlalchemy_sealed import EncryptedType
-from sqlalchemy_sealed.legacy.format import LegacyFormat
 
 __all__ = ["is_in_place", "make_room", "restore"]
 
 
-def is_in_place(
-    operations: Operations,
-    table: str,
-    column: str,
-    schema: str | None,
-    type_: EncryptedType[Any],
-    legacy: Sequence[LegacyFormat[Any]],
-) -> bool:
-    """Tell whether a column can hold its former values and envelopes in turn."""
-    if type_.storage == "text":
-        return True
-    if not legacy or not all(one.is_ascii for one in legacy) or is_offline(operations):
+def is_in_place(operations: Operations, op: ValuesOp) -> bool:
+    """Tell whether a binary column takes envelopes beside what a library has written.
+
+    Its text never looks like an envelope in bytes.
+    """
+    ascii_only = op.legacy and all(one.is_ascii for one in op.legacy)
+    if op.strategy is not None or not ascii_only or is_offline(operations):
         return False
-    stored = columns_of(operations.get_bind(), table, schema).get(column)
+    found = columns_of(operations.get_bind(), op.table_name, op.schema)
+    stored = found.get(op.column_name)
     # SQLite keeps what it is given, whatever type the column has.
     return stored is not None and (
         operations.impl.dialect.name == "sqlite"
@@ -52,36 +46,88 @@ def make_room(
 ) -> None:
     """Widen a column, so that an envelope fits and is compared by bytes."""
     dialect = operations.impl.dialect.name
+    if type_.storage == "binary":
+        if dialect in {"mysql", "mariadb"}:
+            _widen_bytes(operations, table, column, schema)
+        return
     if dialect == "sqlite":
         return  # which has no lengths, and compares bytes
-    wide: TypeEngine[Any] = sa.Text() if type_.storage == "text" else sa.LargeBinary()
-    if dialect in {"mysql", "mariadb"}:
-        wide = mysql.MEDIUMBLOB()
-        if type_.storage == "text":
-            wide = mysql.MEDIUMTEXT(charset="utf8mb4", collation="utf8mb4_bin")
-    nullable = None
+    stored: Any = None
     if not is_offline(operations):
-        found = columns_of(operations.get_bind(), table, schema)[column]
-        stored, nullable = found["type"], found["nullable"]
-        if type_.storage == "text" and not isinstance(stored, sa.String):
-            raise CommandError(
-                f"{table}.{column} is no character column but {stored!r}; name another "
-                'column for its envelopes, into="..."'
-            )
-        if _is_like(stored, wide):
-            return
+        stored = columns_of(operations.get_bind(), table, schema)[column]["type"]
+    if dialect in {"mysql", "mariadb"}:
+        kind = (
+            mysql.LONGTEXT if isinstance(stored, mysql.LONGTEXT) else mysql.MEDIUMTEXT
+        )
+        _alter(operations, table, column, schema, kind, stored)
+        return
+    wide = sa.Text()
+    if stored is not None and _ignores(operations, table, column, schema):
+        wide = sa.Text(collation="C")
+    elif type(stored).__name__.upper() == "TEXT":
+        return
+    operations.alter_column(table, column, type_=wide, schema=schema)
+
+
+def _widen_bytes(
+    operations: Operations, table: str, column: str, schema: str | None
+) -> None:
+    stored = columns_of(operations.get_bind(), table, schema)[column]["type"]
+    if not isinstance(stored, mysql.MEDIUMBLOB | mysql.LONGBLOB):
+        operations.alter_column(
+            table,
+            column,
+            type_=mysql.MEDIUMBLOB(),
+            schema=schema,
+            **_kept(operations, table, column, schema),
+        )
+
+
+def _alter(
+    operations: Operations,
+    table: str,
+    column: str,
+    schema: str | None,
+    kind: Any,
+    stored: Any,
+) -> None:
+    wide = kind(charset="utf8mb4", collation="utf8mb4_bin")
+    collation = getattr(stored, "collation", None)
+    if isinstance(stored, kind) and collation == wide.collation:
+        return
     operations.alter_column(
-        table, column, type_=wide, schema=schema, existing_nullable=nullable
+        table,
+        column,
+        type_=wide,
+        schema=schema,
+        **_kept(operations, table, column, schema),
     )
 
 
-def _is_like(stored: Any, wide: Any) -> bool:
-    if isinstance(wide, sa.LargeBinary):
-        return type(stored).__name__ in {"BYTEA", "LONGBLOB", "MEDIUMBLOB"}
-    same = type(stored).__name__.upper() == type(wide).__name__.upper()
-    return same and getattr(stored, "collation", None) == getattr(
-        wide, "collation", None
+def _ignores(
+    operations: Operations, table: str, column: str, schema: str | None
+) -> bool:
+    """Tell whether a collation of PostgreSQL takes different texts for equal ones."""
+    connection = operations.get_bind()
+    quote = connection.dialect.identifier_preparer
+    place = quote.format_table(sa.Table(table, sa.MetaData(), schema=schema))
+    query = sa.text(
+        "SELECT NOT c.collisdeterministic FROM pg_attribute a "
+        "JOIN pg_collation c ON c.oid = a.attcollation "
+        "WHERE a.attrelid = to_regclass(:place) AND a.attname = :name"
     )
+    return bool(connection.scalar(query, {"place": place, "name": column}))
+
+
+def _kept(
+    operations: Operations, table: str, column: str, schema: str | None
+) -> dict[str, Any]:
+    """Return what MODIFY would take from a column unless it is said again."""
+    if is_offline(operations):
+        return {}
+    found = columns_of(operations.get_bind(), table, schema)[column]
+    comment = found.get("comment")
+    return {"existing_nullable": found["nullable"], "existing_comment": comment}
 
 
 def restore(
@@ -93,4 +139,5 @@ def restore(
 ) -> None:
     """Give a column the type of its plaintext again."""
     if operations.impl.dialect.name != "sqlite":
-        operations.alter_column(table, column, type_=inner, schema=schema)
+        kept = _kept(operations, table, column, schema)
+        operations.alter_column(table, column, type_=inner, schema=schema, **kept)

@@ -23,10 +23,22 @@ class RecordSealedColumnOp(ColumnOp):
         column_name: the sealed column.
         type_: its declaration.
         schema: of the table.
+        former: the declaration it had before, if it was sealed before.
 
     """
 
     name = "record_sealed_column"
+
+    def __init__(
+        self,
+        table_name: str,
+        column_name: str,
+        type_: EncryptedType[Any],
+        schema: str | None = None,
+        former: EncryptedType[Any] | None = None,
+    ) -> None:
+        super().__init__(table_name, column_name, type_, schema)
+        self.former = former
 
     @classmethod
     def record_sealed_column(
@@ -51,7 +63,10 @@ class RecordSealedColumnOp(ColumnOp):
 
     def reverse(self) -> MigrateOperation:
         """Return the way back."""
-        return ForgetSealedColumnOp(self.table_name, self.column_name, self.schema)
+        place = self.table_name, self.column_name
+        if self.former is None:
+            return ForgetSealedColumnOp(*place, self.schema)
+        return RecordSealedColumnOp(*place, self.former, self.schema, self.type_)
 
 
 @Operations.register_operation("forget_sealed_column")

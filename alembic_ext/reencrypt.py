@@ -1,4 +1,4 @@
-"""``op.reencrypt_columns``: sealed values move to the active key."""
+"""``op.reencrypt_columns``: to the active key, or from another declaration."""
 
 from __future__ import annotations
 
@@ -8,16 +8,19 @@ from typing import Any
 
 from alembic.operations import MigrateOperation, Operations
 
+from alembic_ext import state
 from alembic_ext.moving import is_offline, leave_gap, run_job
+from alembic_ext.redeclared import backwards
 from alembic_ext.table import table_of
 from sqlalchemy_sealed import EncryptedType, Reencryption
 
 __all__ = ["ReencryptColumnsOp"]
 
 
+@Operations.register_operation("reencrypt_column")
 @Operations.register_operation("reencrypt_columns")
 class ReencryptColumnsOp(MigrateOperation):
-    """Move sealed columns of a table to the active key.
+    """Move sealed columns of a table to the active key and the present declaration.
 
     Attributes:
         table_name: the table.
@@ -49,7 +52,9 @@ class ReencryptColumnsOp(MigrateOperation):
 
         Args:
             table_name: the table.
-            columns: declaration of each sealed column by name.
+            columns: declaration of each sealed column by name. Values that look
+                otherwise, of another suite or padding, are moved to it if it names
+                the declaration they had: ``accepts=``.
             schema: of the table.
 
         Raises:
@@ -58,9 +63,34 @@ class ReencryptColumnsOp(MigrateOperation):
         """
         operations.invoke(cls(table_name, columns, schema))
 
+    @classmethod
+    def reencrypt_column(
+        cls,
+        operations: Operations,
+        table_name: str,
+        column_name: str,
+        type_: EncryptedType[Any],
+        *,
+        schema: str | None = None,
+    ) -> None:
+        """Move one sealed column of a table to the active key.
+
+        Args:
+            table_name: the table.
+            column_name: the sealed column.
+            type_: its declaration; see ``op.reencrypt_columns``.
+            schema: of the table.
+
+        Raises:
+            CommandError: a value could not be moved, or old ones keep appearing.
+
+        """
+        operations.invoke(cls(table_name, {column_name: type_}, schema))
+
     def reverse(self) -> MigrateOperation:
-        """Return the same: whichever key is active then, is the one to move to."""
-        return ReencryptColumnsOp(self.table_name, self.columns, self.schema)
+        """Return the way back: whichever key is active then, is the one to move to."""
+        former = {name: backwards(type_) for name, type_ in self.columns.items()}
+        return ReencryptColumnsOp(self.table_name, former, self.schema)
 
     def to_diff_tuple(self) -> tuple[Any, ...]:
         """Return what ``alembic check`` shows."""
@@ -71,8 +101,10 @@ class ReencryptColumnsOp(MigrateOperation):
 def _reencrypt(operations: Operations, op: ReencryptColumnsOp) -> None:
     if is_offline(operations):
         leave_gap(operations, "sealed reencrypt MODULE:MODEL")
-    else:
-        run_job(operations, partial(_job, op=op))
+        return
+    run_job(operations, partial(_job, op=op))
+    for name, type_ in op.columns.items():
+        state.change(operations, op.table_name, name, type_, op.schema)
 
 
 def _job(engine: Any, op: ReencryptColumnsOp, **options: Any) -> Reencryption:

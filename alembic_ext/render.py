@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -22,6 +23,9 @@ from alembic_ext.encrypt import EncryptColumnOp
 from alembic_ext.fence import DropSealFenceOp, SealFenceOp
 from alembic_ext.record import ForgetSealedColumnOp, RecordSealedColumnOp
 from alembic_ext.reencrypt import ReencryptColumnsOp
+from alembic_ext.rename import RenameSealedColumnOp
+from alembic_ext.renametable import RenameSealedTableOp
+from alembic_ext.storage import ChangeSealedStorageOp
 from sqlalchemy_sealed import EncryptedType
 from sqlalchemy_sealed.indextype import IndexTermType
 from sqlalchemy_sealed.legacy.format import LegacyFormat
@@ -76,13 +80,41 @@ def _shown(part: Any) -> str:
     return part if isinstance(part, _Text) else repr(part)
 
 
+def _kinds(context: AutogenContext, columns: Mapping[str, EncryptedType[Any]]) -> _Text:
+    kinds = (f"{name!r}: {_type(kind, context)}" for name, kind in columns.items())
+    return _Text(f"{{{', '.join(kinds)}}}")
+
+
 @renderers.dispatch_for(ReencryptColumnsOp)
 def _reencrypt(context: AutogenContext, op: ReencryptColumnsOp) -> str:
-    columns = ", ".join(
-        f"{name!r}: {_type(kind, context)}" for name, kind in op.columns.items()
-    )
-    text = _Text(f"{{{columns}}}")
-    return _call(context, "reencrypt_columns", op.table_name, text, schema=op.schema)
+    kinds = _kinds(context, op.columns)
+    return _call(context, "reencrypt_columns", op.table_name, kinds, schema=op.schema)
+
+
+def _advice(table: str, column: str, type_: EncryptedType[Any]) -> list[str]:
+    place = f"{table}.{column}"
+    if type_.context == place:
+        return []
+    field = f"context={type_.context!r}"
+    return [f"# {place!r} keeps the field of its values. The model declares: {field}"]
+
+
+@renderers.dispatch_for(RenameSealedColumnOp)
+def _rename(context: AutogenContext, op: RenameSealedColumnOp) -> list[str]:
+    new = op.new_column_name
+    parts = op.table_name, op.column_name, new, _Text(_type(op.type_, context))
+    options = {"terms": op.terms or None, "schema": op.schema}
+    call = _call(context, op.name, *parts, **options)
+    return [*_advice(op.table_name, new, op.type_), call]
+
+
+@renderers.dispatch_for(RenameSealedTableOp)
+def _rename_table(context: AutogenContext, op: RenameSealedTableOp) -> list[str]:
+    old, new, kinds = op.table_name, op.new_table_name, _kinds(context, op.columns)
+    name = "rename_sealed_table"
+    call = _call(context, name, old, new, kinds, schema=op.schema)
+    advice = [_advice(new, one, type_) for one, type_ in op.columns.items()]
+    return [*(line for lines in advice for line in lines), call]
 
 
 def _column(context: AutogenContext, op: ColumnOp, **more: Any) -> str:
@@ -94,6 +126,7 @@ def _column(context: AutogenContext, op: ColumnOp, **more: Any) -> str:
 for _one in (
     CreateBlindIndexOp,
     DropBlindIndexOp,
+    ChangeSealedStorageOp,
     RecordSealedColumnOp,
     SealFenceOp,
     DropSealFenceOp,
@@ -126,10 +159,12 @@ def _legacy(one: LegacyFormat[Any], context: AutogenContext) -> str:
 
 @renderers.dispatch_for(DecryptColumnOp)
 def _values(context: AutogenContext, op: ValuesOp, **more: Any) -> str:
-    return _column(context, op, into=op.into, drop=op.drop or None, **more)
+    options = {"into": op.into, "drop": op.drop or None, "strategy": op.strategy}
+    return _column(context, op, **options, **more)
 
 
 @renderers.dispatch_for(ForgetSealedColumnOp)
-def _forget(context: AutogenContext, op: ForgetSealedColumnOp) -> str:
-    name = "forget_sealed_column"
-    return _call(context, name, op.table_name, op.column_name, schema=op.schema)
+def _forget(context: AutogenContext, op: ForgetSealedColumnOp) -> list[str]:
+    name, place = "forget_sealed_column", f"{op.table_name}.{op.column_name}"
+    call = _call(context, name, op.table_name, op.column_name, schema=op.schema)
+    return [f"# The sealed values of {place!r} go, and cannot be brought back", call]

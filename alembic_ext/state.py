@@ -5,6 +5,7 @@ A sealed column has the type of any other, and an empty table holds no envelope.
 
 from __future__ import annotations
 
+import json
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -13,10 +14,21 @@ from alembic.operations import Operations
 from alembic_ext.declared import to_json
 from sqlalchemy_sealed import EncryptedType
 
-__all__ = ["ON_ITS_WAY", "forget", "record", "recorded", "remember", "sealed_columns"]
+__all__ = [
+    "ON_ITS_WAY",
+    "change",
+    "everything",
+    "forget",
+    "place_of",
+    "record",
+    "recorded",
+    "remember",
+    "sealed_columns",
+]
 
 #: The declaration of a column that was filled and is not renamed yet.
 ON_ITS_WAY: Final = "{}"
+_LOOKS: Final = ("suite", "storage", "padding", "accept_leakage")
 _metadata = sa.MetaData()
 
 #: One row per sealed column; the declaration is JSON, for autogenerate.
@@ -37,7 +49,25 @@ def record(
     schema: str | None,
 ) -> None:
     """Write down that a column is sealed."""
-    _write(operations, table, column, schema, to_json(type_))
+    what = to_json(type_, f"{table}.{column}")
+    _write(operations, table, column, schema, what)
+
+
+def change(
+    operations: Operations,
+    table: str,
+    column: str,
+    type_: EncryptedType[Any],
+    schema: str | None,
+) -> None:
+    """Write down how the values of a sealed column look now, and nothing else of it."""
+    known = recorded(operations.get_bind(), table, schema).get(column, ON_ITS_WAY)
+    if known == ON_ITS_WAY:
+        return
+    present = json.loads(to_json(type_))
+    looks = {name: present[name] for name in _LOOKS}
+    what = json.dumps({**json.loads(known), **looks})
+    _write(operations, table, column, schema, what)
 
 
 def remember(operations: Operations, table: str, name: str, schema: str | None) -> None:
@@ -52,11 +82,21 @@ def _write(
     _metadata.create_all(connection, checkfirst=True)
     forget(operations, table, column, schema)
     row = {
-        "table_name": _name(table, schema),
+        "table_name": place_of(table, schema),
         "column_name": column,
         "declaration": what,
     }
     connection.execute(sealed_columns.insert(), row)
+
+
+def everything(connection: sa.Connection) -> dict[str, dict[str, str]]:
+    """Return the declaration of each sealed column by table and name, as JSON."""
+    if not sa.inspect(connection).has_table(sealed_columns.name):
+        return {}
+    tables: dict[str, dict[str, str]] = {}
+    for table, column, declaration in connection.execute(sa.select(sealed_columns)):
+        tables.setdefault(table, {})[column] = declaration
+    return tables
 
 
 def recorded(
@@ -67,7 +107,7 @@ def recorded(
         return {}
     found = connection.execute(
         sa.select(sealed_columns.c.column_name, sealed_columns.c.declaration).where(
-            sealed_columns.c.table_name == _name(table, schema)
+            sealed_columns.c.table_name == place_of(table, schema)
         )
     )
     return {row[0]: row[1] for row in found}
@@ -80,11 +120,12 @@ def forget(operations: Operations, table: str, column: str, schema: str | None) 
         return
     connection.execute(
         sealed_columns.delete().where(
-            sealed_columns.c.table_name == _name(table, schema),
+            sealed_columns.c.table_name == place_of(table, schema),
             sealed_columns.c.column_name == column,
         )
     )
 
 
-def _name(table: str, schema: str | None) -> str:
+def place_of(table: str, schema: str | None) -> str:
+    """Return the name under which a table is remembered."""
     return table if schema is None else f"{schema}.{table}"

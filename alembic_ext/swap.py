@@ -15,6 +15,7 @@ from alembic.util import CommandError
 from sqlalchemy.types import TypeEngine
 
 from alembic_ext import state
+from alembic_ext.columns import rename_column
 from alembic_ext.moving import is_offline
 from alembic_ext.table import columns_of
 
@@ -59,7 +60,7 @@ def swap(
         if column not in known and other not in known:
             raise CommandError(f"{table} has no column {column}")
         if column not in known:
-            _rename(operations, table, other, column, schema)
+            rename_column(operations, table, other, column, schema)
             return
         if other not in known and mark in state.recorded(connection, table, schema):
             return  # renamed already, and killed before the revision was written down
@@ -74,15 +75,4 @@ def swap(
     if not is_offline(operations):
         state.remember(operations, table, mark, schema)
     operations.drop_column(table, column, schema=schema)
-    _rename(operations, table, other, column, schema)
-
-
-def _rename(
-    operations: Operations, table: str, old: str, new: str, schema: str | None
-) -> None:
-    quote = operations.impl.dialect.identifier_preparer
-    place = quote.format_table(sa.Table(table, sa.MetaData(), schema=schema))
-    # The same on every supported database, and nothing is to be repeated in it.
-    operations.execute(
-        f"ALTER TABLE {place} RENAME COLUMN {quote.quote(old)} TO {quote.quote(new)}"
-    )
+    rename_column(operations, table, other, column, schema)

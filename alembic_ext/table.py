@@ -10,13 +10,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from alembic.util import CommandError
-from sqlalchemy import Column, Connection, MetaData, Table, inspect
+from sqlalchemy import Column, Connection, MetaData, Table, inspect, select
 from sqlalchemy.engine.interfaces import ReflectedColumn
 from sqlalchemy.types import TypeEngine
 
 from sqlalchemy_sealed import EncryptedType
+from sqlalchemy_sealed.jobs.tables import fences
 
-__all__ = ["columns_of", "table_of"]
+__all__ = ["columns_of", "fenced", "refuse_fences", "table_of"]
 
 
 def table_of(
@@ -68,3 +69,33 @@ def columns_of(
     if not inspector.has_table(name, schema=schema):
         return {}
     return {one["name"]: one for one in inspector.get_columns(name, schema=schema)}
+
+
+def fenced(connection: Connection, name: str, schema: str | None) -> dict[str, str]:
+    """Return the kind of a fence by the column it is around."""
+    if not inspect(connection).has_table(fences.name):
+        return {}
+    place = Table(name, MetaData(), schema=schema).fullname
+    found = select(fences.c.column_name, fences.c.kind).where(
+        fences.c.table_name == place
+    )
+    return {row[0]: row[1] for row in connection.execute(found)}
+
+
+def refuse_fences(
+    connection: Connection, name: str, schema: str | None, column: str | None
+) -> None:
+    """Refuse to rename what a fence is around: its trigger would know no such column.
+
+    Raises:
+        CommandError: there is one, around the column or any column of the table.
+
+    """
+    found = fenced(connection, name, schema)
+    names = [*found] if column is None else [one for one in found if one == column]
+    if names:
+        raise CommandError(
+            f"{name}.{names[0]} has a fence, which knows it by its name. Write "
+            "op.drop_seal_fence(...) before the renaming, and op.seal_fence(...) with "
+            "the new name after it (of a fence of keys: sealed fence drop)"
+        )
