@@ -89,14 +89,11 @@ class TableChanges:
         plains = self._stored.keys() - self._known - {name}
         fills = added is not None and plain in plains
         if not fills and (added or not self._is_plain(name, type_)):
+            place = self._table.name, name, pinned(type_, None), schema
             if added is not None:
-                declared = pinned(type_, None)
-                args = self._table.name, name, declared, schema
-                self._ours.append(RecordSealedColumnOp(*args))
+                self._ours.append(RecordSealedColumnOp(*place))
             elif self._found.take_terms(name, type_):
-                declared = pinned(type_, None)
-                args = self._table.name, name, declared, schema
-                self._ours.append(CreateBlindIndexOp(*args))
+                self._ours.append(CreateBlindIndexOp(*place))
             return
         if type_.row_bound or type_.tenant_scoped:
             warn(

@@ -223,13 +223,11 @@ def _keep_references(part: ops.ModifyTableOps, rename: RenameSealedTableOp) -> N
 def _is_same_key(
     old: ops.DropConstraintOp, new: ops.CreateForeignKeyOp, rename: RenameSealedTableOp
 ) -> bool:
-    if old.constraint_type != "foreignkey":
-        return False
-    former: Any = old.to_constraint()
+    former = old._reverse  # noqa: SLF001 - as a constraint it looks for its table
     return (
-        former.elements[0].target_fullname.rpartition(".")[0].rpartition(".")[2]
-        == rename.table_name
+        isinstance(former, ops.CreateForeignKeyOp)
+        and former.referent_table == rename.table_name
         and new.referent_table == rename.new_table_name
-        and [*former.column_keys] == [*new.local_cols]
+        and [*former.local_cols] == [*new.local_cols]
         and new.constraint_name in {None, old.constraint_name}
     )
