@@ -108,8 +108,8 @@ class TableChanges:
             self._found.take_type(name)
             # What looks at the plaintext goes first: it would be in the way.
             self._first += self._found.take_over(name)
-            place = self._table.name, name, declared, None, schema
-            self._ours.append(EncryptColumnOp(*place, legacy=type_.legacy))
+            own = self._table.name, name, declared, None, schema
+            self._ours.append(EncryptColumnOp(*own, legacy=type_.legacy))
             return
         self._found.remove(added)
         dropped = self._found.take(ops.DropColumnOp, plain) is not None

@@ -10,6 +10,7 @@ from alembic.op import *
 
 from alembic_ext.strategy import Strategy
 from sqlalchemy_sealed import EncryptedType
+from sqlalchemy_sealed.former import Legacy
 
 def change_sealed_storage(
     table_name: str,
@@ -129,6 +130,7 @@ def encrypt_column(
     schema: str | None = None,
     drop: bool = False,
     nullable: bool = True,
+    legacy: Legacy = (),
     strategy: Strategy | None = None,
 ) -> None:
     """Seal the values of a column, into another one or under its own name.
@@ -148,6 +150,9 @@ def encrypt_column(
         drop: drop the plaintext column at the end. Values are kept otherwise, for
             the application that still reads them.
         nullable: whether the sealed column may hold NULL at the end.
+        legacy: formats of ``sqlalchemy_sealed.legacy`` that the column holds
+            instead of plaintext. A binary column of theirs is sealed in place. The
+            way back gives plaintext: readers do not write.
         strategy: ``"expand-contract"`` (with ``into=``), ``"swap"`` (another
             column is filled and takes the name) or ``"in-place"`` (a character
             column, ``storage="text"``, after a look at what is in the way).
