@@ -10,6 +10,7 @@ from alembic.operations import ops
 from alembic.util.messaging import warn
 
 from alembic_ext import state
+from alembic_ext.beside import with_index
 from alembic_ext.blindindex import CreateBlindIndexOp, DropBlindIndexOp
 from alembic_ext.declared import from_json, pinned, to_json
 from alembic_ext.decrypt import DecryptColumnOp
@@ -62,7 +63,7 @@ class TableChanges:
         self._rename()
         for column in self._table.columns:
             if isinstance(column.type, EncryptedType):
-                self._sealed(column, column.type)
+                self._sealed(column, with_index(column, column.type))
         for name, declaration in self._recorded.items():
             if declaration != state.ON_ITS_WAY:
                 self._recorded_before(name, declaration)
@@ -144,7 +145,7 @@ class TableChanges:
             former = from_json(declaration, column.type.inner)
             if (
                 former.index
-                and not column.type.index
+                and not with_index(column, column.type).index
                 and self._found.drop_terms(name, former)
             ):
                 args = self._table.name, name, former, schema

@@ -55,6 +55,29 @@ def add_sealed(
             operations.create_index(
                 index.name, table, names, schema=schema, unique=unique
             )
+    for term in _unique(declared):
+        _make_unique(operations, table, term, schema)
+
+
+def _unique(declared: sa.Table) -> list[str]:
+    """Return the columns of terms that are unique."""
+    return [one.name for one in declared.columns if one.unique]
+
+
+def _make_unique(
+    operations: Operations, table: str, column: str, schema: str | None
+) -> None:
+    if not is_offline(operations):
+        inspector = sa.inspect(operations.get_bind())
+        known = [
+            *inspector.get_unique_constraints(table, schema=schema),
+            *(i for i in inspector.get_indexes(table, schema=schema) if i["unique"]),
+        ]
+        if any(one["column_names"] == [column] for one in known):
+            return
+    # SQLite has to copy the table for it.
+    with operations.batch_alter_table(table, schema=schema) as batch:
+        batch.create_unique_constraint(f"uq_{table}_{column}", [column])
 
 
 def drop_sealed(
@@ -84,8 +107,14 @@ def drop_terms(
             operations.drop_index(str(index.name), table_name=table, schema=schema)
     if not is_offline(operations):
         names &= set(columns_of(operations.get_bind(), table, schema))
+    unique = _unique(declared)
     for one in sorted(names):
-        operations.drop_column(table, one, schema=schema)
+        if one in unique:
+            # SQLite has to copy the table for it.
+            with operations.batch_alter_table(table, schema=schema) as batch:
+                batch.drop_column(one)
+        else:
+            operations.drop_column(table, one, schema=schema)
 
 
 def rename_column(

@@ -21,7 +21,7 @@ _SUITES = {suite: name for name, suite in SUITES.items()}
 def pinned(
     type_: EncryptedType[Any],
     context: str | None,
-    index: bool = True,
+    index: bool | BlindIndex = True,
     legacy: Legacy = (),
 ) -> EncryptedType[Any]:
     """Return the same declaration with another context, as ``EncryptedType`` itself.
@@ -41,7 +41,11 @@ def pinned(
         accept_leakage=type_.accept_leakage,
         salt_epoch=type_.salt_epoch,
         accepts=() if bound else type_.accepts,
-        index=type_.index if index else None,
+        index=index
+        if isinstance(index, BlindIndex)
+        else type_.index
+        if index
+        else None,
         legacy=legacy,
     )
 

@@ -104,7 +104,11 @@ class Found:
         """Remove the new columns of a blind index; tell whether there were any."""
         terms = terms_of(name, type_)
         taken = [self.take(ops.AddColumnOp, one) for one in terms]
-        for op in self.all(ops.CreateIndexOp) if any(taken) else ():
+        created: list[Any] = [
+            *self.all(ops.CreateIndexOp),
+            *self.all(ops.CreateUniqueConstraintOp),
+        ]
+        for op in created if any(taken) else ():
             if {getattr(one, "name", one) for one in op.columns} & set(terms):
                 self.remove(op)
         return any(taken)
@@ -116,6 +120,9 @@ class Found:
         for op in self.all(ops.DropIndexOp) if any(taken) else ():
             if set(op.to_index().columns.keys()) & set(terms):
                 self.remove(op)
+        for dropped in self.all(ops.DropConstraintOp) if any(taken) else ():
+            if dropped.constraint_type == "unique" and set(_keys(dropped)) & set(terms):
+                self.remove(dropped)
         return any(taken)
 
 

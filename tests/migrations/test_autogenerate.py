@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import sqlalchemy as sa
 from migrations.test_operations import CREATE, PLAIN, names, plaintext, sealed_values
-from sqlalchemy import Column, Integer, MetaData, String, Table
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy import Column, Integer, MetaData, String, Table, select
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from sqlalchemy_sealed import BlindIndex, Bucket, EncryptedType, Pace
 from sqlalchemy_sealed.descriptor import encrypted
@@ -252,3 +252,84 @@ def test_what_is_bound_to_its_row_is_left_to_the_model(project):
     assert "encrypt_column" not in written
     project.upgrade()
     project.check(Base.metadata)
+
+
+@pytest.mark.parametrize("unique", [True, False])
+def test_an_index_comes_and_goes(project, unique):
+    index = BlindIndex(unique=unique)
+    after = model(plain("ssn"), plain("note"), sealed("ssn_encrypted", index=index))
+    expected = ["op.encrypt_column('patients', 'ssn'", "index=sqlalchemy_sealed.Blind"]
+    written = project.autogenerate(after, "sealing")
+    assert all(part in body(written) for part in expected), written
+    project.upgrade()
+    project.check(after)
+    without = model(plain("ssn"), plain("note"), sealed("ssn_encrypted"))
+    written = project.autogenerate(without, "dropping")
+    assert "op.drop_blind_index('patients', 'ssn_encrypted'" in body(written)
+    project.upgrade()
+    project.check(without)
+    assert sorted(names(project)) == ["id", "note", "ssn", "ssn_encrypted"]
+    project.downgrade("r1")
+    assert plaintext(project) == PLAIN
+
+
+def attribute_model(**options):
+    class Base(DeclarativeBase):
+        type_annotation_map = {str: String(60)}
+
+    class Patient(Base):
+        __tablename__ = "patients"
+
+        id: Mapped[int] = mapped_column(primary_key=True)
+        note: Mapped[str | None]
+        ssn = encrypted(String(60), **options)
+
+    return Base.metadata, Patient
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        BlindIndex(),
+        BlindIndex(normalize="casefold", unique=True, column="found"),
+        BlindIndex(bits=16),
+    ],
+    ids=["plain", "unique", "truncated"],
+)
+def test_an_index_beside_an_attribute(project, keyring, index):
+    keyring.publish_index()
+    metadata, _ = attribute_model()
+    project.autogenerate(metadata, "sealing")
+    project.upgrade()
+    metadata, patient = attribute_model(index=index)
+    written = project.autogenerate(metadata, "indexing")
+    assert "op.create_blind_index('patients', 'ssn_encrypted'" in body(written)
+    project.upgrade()
+    project.check(metadata)
+    engine = project.engine()
+    with Session(engine) as session:
+        found = session.scalars(select(patient).where(patient.ssn == "secret 7")).all()
+    engine.dispose()
+    assert [one.id for one in found] == [7]
+    metadata, _ = attribute_model()
+    written = project.autogenerate(metadata, "dropping")
+    assert "op.drop_blind_index('patients', 'ssn_encrypted'" in body(written)
+    project.upgrade()
+    project.check(metadata)
+    project.downgrade("r1")
+    assert plaintext(project) == PLAIN
+
+
+def test_an_attribute_with_its_index_at_once(project):
+    metadata, patient = attribute_model(index=BlindIndex(normalize="casefold"))
+    written = project.autogenerate(metadata, "sealing")
+    assert "into='ssn_encrypted'" in body(written)
+    project.upgrade()
+    project.check(metadata)
+    engine = project.engine()
+    with Session(engine) as session:
+        found = session.scalars(select(patient).where(patient.ssn == "SECRET 7")).all()
+    engine.dispose()
+    assert [one.id for one in found] == [7]
+    project.downgrade("r1")
+    assert plaintext(project) == PLAIN
