@@ -10,12 +10,11 @@ from sqlalchemy.types import TypeEngine
 
 from sqlalchemy_sealed import BlindIndex, Blocks, Bucket, EncryptedType, Padme
 from sqlalchemy_sealed.former import Legacy
-from sqlalchemy_sealed.types import SUITES
+from sqlalchemy_sealed.options import SUITE_NAMES
 
 __all__ = ["field_of", "from_json", "is_like", "of_field", "pinned", "to_json"]
 
 _PADDINGS = {kind.__name__: kind for kind in (Blocks, Bucket, Padme)}
-_SUITES = {suite: name for name, suite in SUITES.items()}
 
 
 def pinned(
@@ -79,7 +78,7 @@ def to_json(type_: EncryptedType[Any], field: str | None = None) -> str:
             "inner": repr(type_.inner),
             "codec": type_.codec.id,
             "context": context,
-            "suite": _SUITES[type_.suite],
+            "suite": SUITE_NAMES[type_.suite],
             "storage": type_.storage,
             "padding": padding,
             "accept_leakage": type_.accept_leakage,

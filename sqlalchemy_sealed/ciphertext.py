@@ -91,13 +91,13 @@ class CiphertextType(EncryptedType[_T]):
             suite=suite,
         )
 
-    def _check_options(self, deterministic: bool) -> None:
-        if deterministic:
+    def _check_options(self) -> None:
+        if self.suite is SuiteId.AES_256_SIV:
             raise DeclarationError(
                 'suite="deterministic" is for EncryptedType; encrypted() is searched '
                 "through index=BlindIndex()"
             )
-        super()._check_options(deterministic)
+        super()._check_options()
 
     def opening(self) -> EncryptedType[_T]:
         """Return the type that opens the values of this column."""

@@ -15,7 +15,7 @@ cache key of a statement from exactly those.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Literal, NoReturn, TypeVar, cast
+from typing import Any, Literal, NoReturn, TypeVar, cast
 
 from sqlalchemy import Column, Table, event
 from sqlalchemy import types as sa
@@ -31,10 +31,7 @@ from sqlalchemy_sealed.comparator import SealedComparator, SearchTerm
 from sqlalchemy_sealed.declared import (
     after_opening,
     before_sealing,
-    check_deterministic,
-    check_index,
     codec_of,
-    few_values,
 )
 from sqlalchemy_sealed.envelope import SuiteId
 from sqlalchemy_sealed.errors import DeclarationError, NotSearchableError
@@ -42,6 +39,7 @@ from sqlalchemy_sealed.fast import opener, sealer
 from sqlalchemy_sealed.field import Field
 from sqlalchemy_sealed.former import Legacy, check_former, legacy_of
 from sqlalchemy_sealed.index import BlindIndex
+from sqlalchemy_sealed.options import SUITE_NAMES, accepted, check_options, suite_of
 from sqlalchemy_sealed.owned import OwnedType
 from sqlalchemy_sealed.padding import Blocks, Padding
 from sqlalchemy_sealed.policy import PlaintextMode, PlaintextPolicy, policy_of
@@ -49,16 +47,9 @@ from sqlalchemy_sealed.scope import binding_of
 from sqlalchemy_sealed.suites import SALT_EPOCH
 from sqlalchemy_sealed.termcolumns import add_term_columns
 
-__all__ = ["SUITES", "EncryptedType"]
+__all__ = ["EncryptedType"]
 
 _T = TypeVar("_T")
-#: The suites as declarations name them.
-SUITES: Final = {
-    "randomized": SuiteId.XAES_256_GCM,
-    "deterministic": SuiteId.AES_256_SIV,
-    "a256cbc-hs512": SuiteId.A256CBC_HS512,
-}
-_NAMES: Final = {suite: name for name, suite in SUITES.items()}
 
 
 class EncryptedType(SealedMarker, OwnedType[_T]):
@@ -130,7 +121,7 @@ class EncryptedType(SealedMarker, OwnedType[_T]):
         super().__init__()
         self.inner: TypeEngine[_T] = sa.to_instance(inner)
         self.context = context
-        self.suite = _suite(suite)
+        self.suite = suite_of(suite)
         self.storage = storage
         self.padding = padding
         self.accept_leakage = accept_leakage
@@ -139,7 +130,7 @@ class EncryptedType(SealedMarker, OwnedType[_T]):
         self.pinned = context is not None
         deterministic = self.suite is SuiteId.AES_256_SIV
         self.codec = codec_of(self.inner, deterministic)
-        self.accepts = _former(accepts, self)
+        self.accepts: tuple[EncryptedType[Any], ...] = accepted(accepts, self)
         self.legacy = legacy_of(legacy)
         self.plaintext = plaintext
         self.optional = optional
@@ -147,42 +138,12 @@ class EncryptedType(SealedMarker, OwnedType[_T]):
         check_former(
             self.legacy, self.policy, self.codec, deterministic or index is not None
         )
-        self._check_options(deterministic)
+        self._check_options()
         self.impl = self._storage_type()  # type: ignore[assignment]
         self.hashable = self.inner.hashable
 
-    def _check_options(self, deterministic: bool) -> None:
-        if self.context == "":
-            raise DeclarationError("context= is empty; leave it out, or name the field")
-        if self.storage not in {"binary", "text"}:
-            raise DeclarationError('storage= is "binary" or "text"')
-        if isinstance(self.padding, str) and self.padding != "default":
-            raise DeclarationError(
-                'padding= is Blocks(), Bucket(n), Padme(), None or "default"'
-            )
-        if not 1 <= self.salt_epoch <= SALT_EPOCH:
-            raise DeclarationError(f"salt_epoch= is 1 to {SALT_EPOCH} messages")
-        if self.index is not None:
-            check_index(self.index, self.inner)
-            if deterministic:
-                raise DeclarationError(
-                    'suite="deterministic" and index= exclude each other: the values '
-                    "themselves can be searched"
-                )
-        if not deterministic:
-            return
-        check_deterministic(self.codec)
-        if self.padding != "default":
-            raise DeclarationError(
-                'padding= and suite="deterministic" exclude each other: the padding of '
-                "deterministic values is part of the format"
-            )
-        if few_values(self.inner) and not self.accept_leakage:
-            raise DeclarationError(
-                f"a deterministic {type(self.inner).__name__} has so few values that "
-                "counting rows reveals them; use the default suite, or state why it is "
-                'acceptable: accept_leakage="..."'
-            )
+    def _check_options(self) -> None:
+        check_options(self)
 
     def _storage_type(self) -> TypeEngine[Any]:
         return sa.Text() if self.storage == "text" else sa.LargeBinary()
@@ -192,7 +153,9 @@ class EncryptedType(SealedMarker, OwnedType[_T]):
         if dialect.name in {"mysql", "mariadb"}:
             # BLOB and TEXT end at 64 KiB there; text must compare byte by byte.
             if self.storage == "text":
-                return mysql.MEDIUMTEXT(charset="ascii", collation="ascii_bin")
+                # Envelopes are ASCII; plaintext, where there may be some, is not.
+                charset = "ascii" if self.policy is None else "utf8mb4"
+                return mysql.MEDIUMTEXT(charset=charset, collation=f"{charset}_bin")
             return mysql.MEDIUMBLOB()
         return self._storage_type()
 
@@ -317,7 +280,8 @@ class EncryptedType(SealedMarker, OwnedType[_T]):
         decisive = (self.codec, self.context, self.suite, self.storage)
         return (*key, inner, *decisive, former)
 
-    def _looks(self) -> tuple[Any, ...]:
+    def looks(self) -> tuple[Any, ...]:
+        """Return what the headers of the values show of the declaration."""
         return (self.suite, self.is_padded, self.row_bound, self.tenant_scoped)
 
     def with_variant(self, type_: Any, *dialect_names: str) -> EncryptedType[_T]:
@@ -337,7 +301,7 @@ class EncryptedType(SealedMarker, OwnedType[_T]):
         return super().with_variant(type_, *dialect_names)
 
     def _stored_as(self) -> tuple[Any, ...]:
-        return (self.codec, self.storage, self._padding(), *self._looks())
+        return (self.codec, self.storage, self._padding(), *self.looks())
 
     # -- the value ---------------------------------------------------------------
 
@@ -354,7 +318,7 @@ class EncryptedType(SealedMarker, OwnedType[_T]):
         randomized = self.suite is SuiteId.XAES_256_GCM
         options: dict[str, tuple[Any, Any]] = {
             "context": (self.context if self.pinned else None, None),
-            "suite": (None if randomized else _NAMES[self.suite], None),
+            "suite": (None if randomized else SUITE_NAMES[self.suite], None),
             "storage": (self.storage, "binary"),
             "padding": (self.padding, "default"),
             "accept_leakage": (self.accept_leakage, None),
@@ -368,46 +332,6 @@ class EncryptedType(SealedMarker, OwnedType[_T]):
             f"{name}={one!r}" for name, (one, usual) in options.items() if one != usual
         ]
         return f"EncryptedType({', '.join([repr(self.inner), *shown])})"
-
-
-def _former(
-    accepts: EncryptedType[Any] | Sequence[EncryptedType[Any]] | None,
-    present: EncryptedType[Any],
-) -> tuple[EncryptedType[Any], ...]:
-    former = (accepts,) if isinstance(accepts, EncryptedType) else tuple(accepts or ())
-    for one in former:
-        reason = _why_not(one, present)
-        if reason:
-            raise DeclarationError(
-                "accepts= takes former declarations of the same column, EncryptedType "
-                f"of the same inner type with another suite= or padding=: {reason}"
-            )
-    return former
-
-
-def _why_not(one: Any, present: EncryptedType[Any]) -> str:
-    if not isinstance(one, EncryptedType):
-        return f"a {type(one).__name__} is none"
-    if one.codec != present.codec:
-        return "its values have another encoding (Float has one per suite)"
-    if one.pinned or one.accepts or one.storage != present.storage:
-        return "context=, storage= and accepts= belong to the column itself"
-    if one.row_bound > present.row_bound or one.tenant_scoped > present.tenant_scoped:
-        return "it is bound to a row or a tenant, which this one does not know"
-    if one._looks() == present._looks():  # noqa: SLF001 - of this module
-        return (
-            "this one looks like the present one in the database, and is read without "
-            "accepts=; lengths change when a value is next sealed"
-        )
-    return ""
-
-
-def _suite(suite: object) -> SuiteId:
-    try:
-        return suite if isinstance(suite, SuiteId) else SUITES[cast("str", suite)]
-    except (KeyError, TypeError):
-        names = " or ".join(repr(name) for name in SUITES)
-    raise DeclarationError(f"suite= is {names}")
 
 
 def _before_create(table: Table, *_arguments: Any, **_options: Any) -> None:

@@ -310,7 +310,7 @@ def raw(engine):
 
 
 PLAIN_VALUES = [
-    (sa.String, "Ada", "Ada"),
+    (sa.String, "Grüße 🔑", "Grüße 🔑"),
     (sa.Integer, 7, "7"),
     (sa.Boolean, True, "true"),
     (sa.Date, dt.date(2026, 11, 26), "2026-11-26"),
