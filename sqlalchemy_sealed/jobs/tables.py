@@ -137,11 +137,14 @@ fences = Table(
 
 def create_tables(engine: Engine) -> None:
     """Create the tables that are missing."""
-    try:
-        metadata.create_all(engine, checkfirst=True)
-    except DBAPIError:
-        # Another process created them in the same moment; or the second try says why.
-        metadata.create_all(engine, checkfirst=True)
+    # Other processes may create them in the same moment, each of them at another one.
+    for _ in metadata.tables:
+        try:
+            metadata.create_all(engine, checkfirst=True)
+        except DBAPIError:
+            continue
+        return
+    metadata.create_all(engine, checkfirst=True)
 
 
 def has_tables(engine: Engine) -> bool:
