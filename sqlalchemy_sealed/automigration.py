@@ -13,6 +13,7 @@ from sqlalchemy import table as sql_table
 from sqlalchemy.sql.elements import ColumnClause
 
 from sqlalchemy_sealed.closing import close_plaintext, migrating_columns
+from sqlalchemy_sealed.engine import protect
 from sqlalchemy_sealed.envelope import SENTINEL, TEXT_PREFIX
 from sqlalchemy_sealed.errors import (
     ConfigurationError,
@@ -154,9 +155,10 @@ def auto_migrate(
             "there is nothing to migrate"
         )
     migration = AutoMigration(engine, target, fence)
-    root = getattr(engine, "sync_engine", engine)
-    if not binding_of(root.dialect).has_keys:
+    if not binding_of(_sync(engine).dialect).has_keys:
         names = ", ".join(f"{sealed.name}.{column.name}" for sealed, column in columns)
+        # Plaintext is bound from now on: errors of other columns must not print it.
+        protect(_sync(engine))
         warnings.warn(
             f"no keyring is bound to the engine: {names} stay as they are, and what "
             "is optional is stored as plaintext. Set SEALED_KEYS and call "
@@ -169,6 +171,11 @@ def auto_migrate(
     else:
         migration.run(pace)
     return migration
+
+
+def _sync(engine: Any) -> Engine:
+    root: Engine = getattr(engine, "sync_engine", engine)
+    return root
 
 
 def _unfinished(engine: Engine, target: Any) -> list[Table]:

@@ -92,7 +92,9 @@ class FieldCipher:
         """
         plain = self._encode(value)
         if self.writes_plaintext:
-            return self._written(value)
+            written = self._written(plain)
+            if written is not None:
+                return written
         return self.seal_bytes(plain, row)
 
     @property
@@ -103,11 +105,23 @@ class FieldCipher:
             binding.plaintext, binding.has_keys
         )
 
-    def _written(self, value: Any) -> Stored:
+    def _written(self, plain: bytes) -> Stored | None:
+        """Return the plaintext form of a value; ``None`` if it has to be sealed."""
         assert self._unsealed is not None  # noqa: S101 - its policy was asked
-        if not self._binding.has_keys:
-            self._binding.warn_plaintext(self.field.context)
-        return self._unsealed.written(value)
+        context, has_keys = self.field.context, self._binding.has_keys
+        # The canonical value: True is no integer, and would be written as one.
+        written = self._unsealed.written(self.field.codec.decode(plain))
+        if is_unsealed(written, self.field.text):
+            if not has_keys:
+                self._binding.warn_plaintext(context)
+            return written
+        # It would be read as an envelope, and might be somebody else's.
+        if has_keys:
+            return None
+        raise EncodingError(
+            f"{context}: a text that begins as an envelope does cannot be stored as "
+            "plaintext; bind a keyring, and it is sealed. Nothing was written"
+        )
 
     def seal_bytes(self, plain: bytes, row: bytes | None = None) -> Stored:
         """Seal bytes that are canonical already, under the active key."""
@@ -159,7 +173,7 @@ class FieldCipher:
         Of a legacy value or a plaintext, where the column accepts them, those that are
         sealed next.
         """
-        if self._unsealed is not None and is_unsealed(stored):
+        if self._unsealed is not None and is_unsealed(stored, self.field.text):
             return self._fitting(self._unsealed.read(stored, self._binding.plaintext))
         envelope = self._parse(stored)
         key = self._keys.of(envelope.header)
@@ -190,7 +204,7 @@ class FieldCipher:
 
     def needs_reencryption(self, stored: object) -> bool:
         """Tell whether a value is sealed with anything but the active key."""
-        if self._unsealed is not None and is_unsealed(stored):
+        if self._unsealed is not None and is_unsealed(stored, self.field.text):
             return True
         return bytes(self._parse(stored).header) != self.active_header()
 
@@ -220,6 +234,7 @@ class FieldCipher:
             return self._encode(value)
         except EncodingError as error:
             reason = str(error)
+        del value  # a traceback may be kept with the variables of this call
         raise NotSealedError(f"{reason}; the stored value is left as it is")
 
     def _encode(self, value: Any) -> bytes:

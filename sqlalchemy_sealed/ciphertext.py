@@ -191,11 +191,11 @@ def _check_bound(field: Field, value: UnsealedValue) -> None:
 
 def _may_stay(unsealed: Unsealed, binding: Binding, value: Any) -> bool:
     """Tell whether a stored form that is not sealed may be written as it is."""
-    if not isinstance(value, str | bytes) or not is_unsealed(value):
+    if not isinstance(value, str | bytes) or not is_unsealed(value, unsealed.text):
         return False
     # What was read from the column before, or what the policy has made just now.
     written = unsealed.writes(binding.plaintext, binding.has_keys)
-    return written or unsealed.recognizes(value)
+    return written or unsealed.opens(value)
 
 
 def _from_text(value: str) -> bytes:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy_sealed.errors import FenceError
 from sqlalchemy_sealed.jobs.beside import synchronous
 from sqlalchemy_sealed.jobs.fence import FenceKind, fence_in, fences_of
+from sqlalchemy_sealed.jobs.standing import stands
 from sqlalchemy_sealed.scope import binding_of
 from sqlalchemy_sealed.targets import SealedColumn, SealedTable, sealed_tables
 
@@ -60,13 +61,17 @@ def close_plaintext(
     """
     closed = binding_of(getattr(engine, "sync_engine", engine).dialect).plaintext.closed
     found = []
+    contexts: dict[str, list[PlaintextState]] = {}
     with synchronous(engine) as lent:
         for sealed, column in migrating_columns(target):
             one = SealedTable(sealed.table, (column,))
             state = _close(lent, one, column, fence)
-            if state.is_closed:
-                closed.add(column.type.field().context)
+            contexts.setdefault(column.type.field().context, []).append(state)
             found.append(state)
+    # Columns that share a context are closed together.
+    for context, states in contexts.items():
+        if all(state.is_closed for state in states):
+            closed.add(context)
     return found
 
 
@@ -85,7 +90,8 @@ def _close(
 ) -> PlaintextState:
     place = sealed.name, column.name
     for one in fences_of(engine, sealed.name):
-        if one.column == column.name and one.kind is FenceKind.SHAPE and one.validated:
+        mine = one.column == column.name and one.kind is FenceKind.SHAPE
+        if mine and one.validated and stands(engine, sealed.table, one.name):
             return PlaintextState(*place, is_closed=True)
     if not fence:
         return PlaintextState(*place, is_closed=False, reason="it is not fenced")

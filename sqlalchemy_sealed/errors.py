@@ -272,5 +272,5 @@ class KeyPermissionWarning(UserWarning):
     """A mounted secret that other users of the machine can read."""
 
 
-class PlaintextWarning(UserWarning):
+class PlaintextWarning(DontWrapMixin, UserWarning):
     """A value that is stored as plaintext, because no keyring is bound."""

@@ -53,7 +53,9 @@ def seal_updated(placement: Placement, connection: Connection, target: Any) -> N
         if stored is None and placement.key not in target.__dict__:
             stored = getattr(target, placement.key)
         if stored is not None and placement.key not in changed:
-            if placement.field.unsealed is not None and is_unsealed(stored):
+            if placement.field.unsealed is not None and is_unsealed(
+                stored, placement.field.text
+            ):
                 return  # what is not sealed is bound to nothing
             _rebind(placement, connection, target, state, stored)
             return

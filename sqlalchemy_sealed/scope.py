@@ -117,7 +117,6 @@ class Binding:
         """
         if context in self.plaintext.warned:
             return
-        self.plaintext.warned.add(context)
         warnings.warn(
             f"{context}: no keyring is bound to this engine, and the column says "
             "optional: its values are stored as plaintext. Set SEALED_KEYS and call "
@@ -125,6 +124,8 @@ class Binding:
             PlaintextWarning,
             stacklevel=2,
         )
+        # Not before: where warnings are errors, the next write must fail, too.
+        self.plaintext.warned.add(context)
 
     def clear_keys(self) -> None:
         """Forget everything derived from the keyring."""

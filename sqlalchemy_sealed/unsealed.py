@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy_sealed.codec.base import Codec
 from sqlalchemy_sealed.codec.plaintext import read_text, write_text
@@ -21,12 +21,22 @@ from sqlalchemy_sealed.policy import PlaintextPolicy
 __all__ = ["PlaintextReads", "Unsealed", "is_unsealed"]
 
 
-def is_unsealed(stored: object) -> bool:
-    """Tell whether a stored value has not even the beginning of an envelope."""
+_PREFIX: Final = TEXT_PREFIX.encode()
+
+
+def is_unsealed(stored: object, text: bool) -> bool:
+    """Tell whether a stored value has not even the beginning of an envelope.
+
+    Args:
+        stored: as the driver gave it; SQLite gives bytes from a column of text, too.
+        text: whether the column stores the text form.
+
+    """
     if isinstance(stored, str):
-        return not stored.startswith(TEXT_PREFIX)
+        return not (text and stored.startswith(TEXT_PREFIX))
     if isinstance(stored, bytes | bytearray | memoryview):
-        return bytes(stored[:1]) != bytes((SENTINEL,))
+        data = bytes(stored[:4])
+        return data[:1] != bytes((SENTINEL,)) and not (text and data == _PREFIX)
     return False
 
 
@@ -73,7 +83,9 @@ class Unsealed:
             NotSealedError: plaintext, where the policy accepts none.
 
         """
-        data = stored.encode() if isinstance(stored, str) else bytes(stored)
+        if self.context in reads.closed:
+            self._check_policy(reads)
+        data = self._bytes(stored)
         # Raw bytes could be taken for an envelope: they are in other columns only.
         known = [one for one in self.legacy if one.is_ascii and one.recognizes(data)]
         if known:
@@ -93,11 +105,11 @@ class Unsealed:
                 declared type.
 
         """
-        data = stored.encode() if isinstance(stored, str) else bytes(stored)
-        iv = beside.encode() if isinstance(beside, str) else beside
+        data = self._bytes(stored)
+        iv = None if beside is None else self._bytes(beside)
         known = [one for one in self.legacy if one.recognizes(data)]
         if known:
-            return self._open(known, data, None if iv is None else bytes(iv))[1]
+            return self._open(known, data, iv)[1]
         if self.legacy and self.policy is None:
             raise LegacyFormatError(
                 f"{self.context}: a value has not the shape of "
@@ -134,10 +146,21 @@ class Unsealed:
         text = write_text(self.codec, value)
         return text if self.text else text.encode()
 
-    def recognizes(self, stored: Any) -> bool:
-        """Tell whether a legacy format recognises a stored form."""
-        data = stored.encode() if isinstance(stored, str) else bytes(stored)
-        return any(one.recognizes(data) for one in self.legacy)
+    def opens(self, stored: Any) -> bool:
+        """Tell whether a stored form is a legacy value, and not only looks like one."""
+        data = self._bytes(stored)
+        known = [one for one in self.legacy if one.is_ascii and one.recognizes(data)]
+        return bool(known) and not quietly(lambda: self._open(known, data, None))[1]
+
+    def _bytes(self, stored: Any) -> bytes:
+        if isinstance(stored, str):
+            return stored.encode()
+        if isinstance(stored, bytes | bytearray | memoryview):
+            return bytes(stored)
+        raise NotSealedError(
+            f"{self.context} holds a value of another type of the database, which is "
+            "neither sealed nor text; it is left as it is"
+        )
 
     def _open(
         self,
@@ -145,7 +168,7 @@ class Unsealed:
         data: bytes,
         beside: bytes | None,
     ) -> tuple[LegacyFormat[Any], Any]:
-        found = []
+        found: list[tuple[LegacyFormat[Any], Any]] = []
         for one in known:
             try:
                 found.append((one, one.value(data, self.codec, beside)))
@@ -155,8 +178,11 @@ class Unsealed:
                 return found[-1]
         if len(found) == 1:
             return found[0]
+        several = bool(found)
+        # A traceback may be kept with the variables of this call.
+        found.clear()
         names = ", ".join(dict.fromkeys(type(one).__name__ for one in known))
-        if found:
+        if several:
             raise LegacyFormatError(
                 f"{self.context}: more than one key opens a value of {names}, which "
                 "nothing authenticates; name one key, and move the others apart"
@@ -176,8 +202,10 @@ class Unsealed:
 
     def _check_policy(self, reads: PlaintextReads) -> None:
         policy = self.policy
-        if policy is None or policy.is_over or self.context in reads.closed:
-            why = "accepts none" if policy is None else "has come to its end"
+        closed = self.context in reads.closed
+        if policy is None or policy.is_over or closed:
+            none = policy is None and not closed
+            why = "accepts none" if none else "has come to its end"
             raise NotSealedError(
                 f"{self.context} holds a value that is not sealed, and its plaintext "
                 f"policy {why}. It is not returned and not changed. `sealed status` "

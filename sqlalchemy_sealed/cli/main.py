@@ -32,7 +32,11 @@ def _run(cli: Any) -> None:
         code = cli.main(prog_name="sealed", standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
     except ClickException as error:
-        _fail(error.format_message(), "sealed --help", error.exit_code)
+        message = error.format_message()
+        if "unexpected extra argument" in message:
+            # It may be a secret that was given in the wrong place.
+            message = "there is an argument too many; it is not repeated"
+        _fail(message, "sealed --help", error.exit_code)
     except Abort:
         _fail("aborted", "a job goes on where it stopped, by the same command", 130)
     except SealedError as error:
@@ -40,6 +44,10 @@ def _run(cli: Any) -> None:
     except DBAPIError as error:
         # One line only: PostgreSQL's DETAIL quotes the row.
         reason = str(error.orig).strip().partition("\n")[0]
+        # SQLite quotes a text that it cannot decode.
+        reason = re.sub(
+            r"(Could not decode to UTF-8 column .*?) with text.*", r"\1", reason
+        )
         _fail(f"the database says: {reason}", _hint(error))
     except SQLAlchemyError as error:
         _fail(f"SQLAlchemy: {str(error).partition(chr(10))[0]}")

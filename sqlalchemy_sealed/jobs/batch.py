@@ -18,6 +18,7 @@ from sqlalchemy_sealed.fastcolumn import Parts, parts_of
 from sqlalchemy_sealed.jobs.move import Change, Move, Row
 from sqlalchemy_sealed.jobs.progress import Counts
 from sqlalchemy_sealed.jobs.rowkey import RowKey
+from sqlalchemy_sealed.jobs.slot import decoded
 
 __all__ = [
     "Batch",
@@ -170,10 +171,14 @@ def change_row(row: Row, move: Move) -> tuple[list[Any], list[DeadLetter], bool]
     """Return new values of all slots, what could not be moved, and whether any was."""
     width = len(move.key)
     new = list(row[width : move.end])
+    dead: list[DeadLetter] = []
     for slot, at, decode in move.restored:
         # What was read to be compared has another form than what is written.
-        new[slot] = None if row[at] is None else decode(row[at])
-    dead: list[DeadLetter] = []
+        name = move.slots[slot].name
+        try:
+            new[slot] = None if row[at] is None else decoded(decode, row[at], name)
+        except EncodingError as error:
+            return new, [dead_letter(tuple(row[:width]), name, None, error)], False
     changed = False
     for change in move.changes:
         before = list(new)

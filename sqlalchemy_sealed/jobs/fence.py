@@ -32,6 +32,7 @@ from sqlalchemy_sealed.jobs.fencesql import (
     down,
     up,
 )
+from sqlalchemy_sealed.jobs.standing import stands
 from sqlalchemy_sealed.jobs.tables import (
     create_tables,
     database_time,
@@ -95,6 +96,9 @@ def _put_up(
     kids, prefixes = allowed(engine, column, kind)
     name = _name(sealed.name, column.name, kind)
     known = {fence.name: fence for fence in fences_of(engine, sealed.name)}
+    if name in known and not stands(engine, sealed.table, name):
+        # A table that was copied has lost its triggers; it is put up once more.
+        drop_fence(engine, sealed, known.pop(name))
     if name in known:
         if known[name].kids == kids:
             return known[name]

@@ -241,4 +241,7 @@ def _job_engine(engine: Engine) -> Engine:
     refuse_translation(engine)
     # The engine's own isolation may be AUTOCOMMIT, or one that fails on conflicts.
     level = "SERIALIZABLE" if engine.dialect.name == "sqlite" else "READ COMMITTED"
-    return engine.execution_options(isolation_level=level)
+    own = engine.execution_options(isolation_level=level)
+    # With echo=True: what is compared and swapped is plaintext, some of it.
+    own.hide_parameters = True
+    return own

@@ -15,6 +15,8 @@ __all__ = ["shown"]
 _RAISED: Final = "P0001"
 #: CHECK of MariaDB and of MySQL, and SIGNAL of both, which drivers know as nothing.
 _NUMBERS: Final = frozenset((4025, 3819, 1644))
+#: How SQLite begins when it quotes a text that is not UTF-8.
+_QUOTED: Final = "Could not decode to UTF-8"
 
 
 def shown(table: str, error: BaseException) -> BaseException:
@@ -25,6 +27,12 @@ def shown(table: str, error: BaseException) -> BaseException:
     """
     if isinstance(error, DBAPIError) and _is_refusal(error):
         return _refused(table, error.orig)
+    if isinstance(error, DBAPIError) and str(error.orig).startswith(_QUOTED):
+        return WriteRefusedError(
+            f"{table}: a stored text is not valid UTF-8, so that the driver cannot "
+            "read it. Nothing was written; repair it, and run again. It is not shown, "
+            "since it may be plaintext"
+        )
     if isinstance(error, StatementError):
         hide_parameters(error)
     return error

@@ -10,9 +10,10 @@ from typing import Any
 from sqlalchemy import Column, ColumnElement, Dialect, LargeBinary, Text, cast, func
 from sqlalchemy import types as sa
 
-from sqlalchemy_sealed.errors import ConfigurationError
+from sqlalchemy_sealed.errors import ConfigurationError, EncodingError
+from sqlalchemy_sealed.legacy.format import quietly
 
-__all__ = ["Form", "Slot"]
+__all__ = ["Form", "Slot", "decoded"]
 
 
 class Form(enum.Enum):
@@ -114,4 +115,20 @@ class Slot:
 
 
 def _same(value: Any) -> Any:
+    return value
+
+
+def decoded(decode: Callable[[Any], Any], raw: Any, name: str) -> Any:
+    """Return the plaintext of a driver's value.
+
+    Raises:
+        EncodingError: it is none of the declared type, as SQLite allows.
+
+    """
+    value, failed = quietly(lambda: decode(raw))
+    if failed:
+        raise EncodingError(
+            f"{name}: a stored plaintext is no value of its declared type; it is left "
+            "as it is"
+        )
     return value

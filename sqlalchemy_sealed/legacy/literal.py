@@ -24,6 +24,11 @@ _CONSTRUCTORS: Final[dict[str, Callable[..., Any]]] = {
     "datetime.time": dt.time,
     "datetime.timedelta": dt.timedelta,
 }
+#: Characters that are looked at: a syntax tree takes hundreds of times its text.
+_LONGEST: Final = 1 << 18
+_LARGEST_BITS: Final = 1 << 14
+#: The escapes that repr() writes; at another one the parser would warn, and quote it.
+_ESCAPES: Final = re.compile(r"(?:[^\\]|\\[\\'\"nrtxuU])*", re.DOTALL)
 _MEMBER: Final = re.compile(r"<?(?:[A-Za-z_]\w*\.)+([A-Za-z_]\w*)(?:: .*>)?", re.DOTALL)
 
 
@@ -31,9 +36,11 @@ def from_repr(text: str) -> Any:
     """Return the value that a ``repr()`` describes.
 
     Raises:
-        ValueError: it is no literal, or of another class.
+        ValueError: it is no literal, or of another class, or too long to be looked at.
 
     """
+    if len(text) > _LONGEST or not _ESCAPES.fullmatch(text):
+        raise ValueError("no literal")
     try:
         return _value(ast.parse(text, mode="eval").body)
     except (SyntaxError, TypeError, ArithmeticError, RecursionError) as error:
@@ -42,7 +49,7 @@ def from_repr(text: str) -> Any:
 
 def _value(node: ast.expr) -> Any:
     if isinstance(node, ast.Constant):
-        return node.value
+        return _constant(node.value)
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
         return -_value(node.operand)
     if isinstance(node, ast.List):
@@ -51,7 +58,7 @@ def _value(node: ast.expr) -> Any:
         return tuple(_value(item) for item in node.elts)
     if isinstance(node, ast.Dict) and None not in node.keys:
         pairs = zip(node.keys, node.values, strict=True)
-        return {_value(key): _value(item) for key, item in pairs if key is not None}
+        return {_name(key): _value(item) for key, item in pairs if key is not None}
     if isinstance(node, ast.Call):
         constructor = _CONSTRUCTORS.get(ast.unparse(node.func))
         if constructor is not None:
@@ -59,6 +66,20 @@ def _value(node: ast.expr) -> Any:
                 *map(_value, node.args),
                 **{k.arg: _value(k.value) for k in node.keywords if k.arg},
             )
+    raise ValueError("no literal")
+
+
+def _constant(value: Any) -> Any:
+    # What follows takes the square of its length.
+    if type(value) is int and value.bit_length() > _LARGEST_BITS:
+        raise ValueError("no literal")
+    return value
+
+
+def _name(node: ast.expr) -> str:
+    # Names of JSON; integers could be chosen so that they collide.
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value
     raise ValueError("no literal")
 
 

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import os
+import re
+import stat
+import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn, TypeAlias
+from typing import Final, NoReturn, TypeAlias
 
-from sqlalchemy_sealed.errors import KeyFormatError, SecretHandlingError
+from sqlalchemy_sealed.errors import (
+    KeyFormatError,
+    KeyPermissionWarning,
+    SecretHandlingError,
+)
+
+_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
+#: A Fernet key, or 32 bytes in hexadecimal.
+_KEY: Final = re.compile(r"[A-Za-z0-9_-]{43}=?|[0-9A-Fa-f]{64}")
 
 __all__ = ["KeyMaterial", "KeySource"]
 
@@ -42,6 +53,11 @@ class KeyMaterial:
     @classmethod
     def of_env(cls, variable: str) -> KeyMaterial:
         """Return the key in an environment variable, read when it is needed."""
+        if not _NAME.fullmatch(variable) or _KEY.fullmatch(variable):
+            raise KeyFormatError(
+                "from_env() takes the name of an environment variable, and this is "
+                "none; it is not repeated, since it may be the key itself"
+            )
         where = f"the variable {variable}"
 
         def read() -> str:
@@ -63,6 +79,7 @@ class KeyMaterial:
         def read() -> bytes:
             reason = ""
             try:
+                _look_at(file)
                 return file.read_bytes().rstrip(b"\r\n")
             except OSError as error:
                 reason = str(error.strerror)
@@ -92,8 +109,15 @@ class KeyMaterial:
             KeyFormatError: it is not there.
 
         """
-        found = self._source() if callable(self._source) else self._source
-        return found.encode() if isinstance(found, str) else bytes(found)
+        found: object = self._source() if callable(self._source) else self._source
+        if isinstance(found, str):
+            return found.encode()
+        if isinstance(found, bytes):
+            return found
+        raise KeyFormatError(
+            f"{self.where} of a legacy format is text or bytes, not a "
+            f"{type(found).__name__}"
+        )
 
     def __repr__(self) -> str:
         return f"<{self.where}>"
@@ -102,4 +126,14 @@ class KeyMaterial:
         raise SecretHandlingError(
             "the key of a legacy format is not pickled; declare the column where it "
             "is used"
+        )
+
+
+def _look_at(file: Path) -> None:
+    if os.name == "posix" and file.stat().st_mode & stat.S_IROTH:
+        warnings.warn(
+            f"{file} can be read by every user of this machine; "
+            "mount the secret with mode 0400 where the platform allows it",
+            KeyPermissionWarning,
+            stacklevel=2,
         )

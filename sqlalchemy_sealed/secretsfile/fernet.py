@@ -18,6 +18,7 @@ __all__ = ["FernetKeys", "is_token", "key_from_environment"]
 _KEY: Final = re.compile(r"[A-Za-z0-9_-]{43}=?")
 #: The byte 0x80 and the leading zeros of a time before the year 4147, in base64. A
 #: token that was cut off counts too: it is no plaintext that should be sealed.
+_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
 _TOKEN: Final = re.compile(r"gAAAAA[A-Za-z0-9_-]{20,}={0,2}")
 
 
@@ -37,7 +38,7 @@ def key_from_environment(variable: str) -> str:
     text = os.environ.get(variable, "").strip()
     if text:
         return text
-    if _KEY.fullmatch(variable):
+    if _KEY.fullmatch(variable) or not _NAME.fullmatch(variable):
         raise KeyFormatError(
             "a Fernet key was given where the name of an environment variable is "
             "expected: put the key into a variable and name that. Treat the key as "

@@ -33,6 +33,7 @@ from sqlalchemy_sealed.declared import codec_of
 from sqlalchemy_sealed.errors import (
     DeclarationError,
     KeyFormatError,
+    KeyPermissionWarning,
     SecretHandlingError,
 )
 from sqlalchemy_sealed.legacy import (
@@ -46,7 +47,9 @@ from sqlalchemy_sealed.legacy import (
     SqlalchemyUtilsFernet,
     SupersetSecret,
 )
+from sqlalchemy_sealed.codec.structure import JsonCodec
 from sqlalchemy_sealed.legacy.format import InvalidLegacyValue
+from sqlalchemy_sealed.legacy.literal import from_repr
 
 SECRET = "the application's own secret, of any length"
 TEXTS = ["", "a", "Ada Lovelace", "x" * 15, "x" * 16, "x" * 17, "Grüße 🔑", "a\nb"]
@@ -298,7 +301,52 @@ def test_keys_from_the_environment_and_from_files(monkeypatch, tmp_path):
     with pytest.raises(KeyFormatError, match="enc_key.txt"):
         FernetTokens.from_file(file).decrypt(token)
     file.write_bytes(KEY + b"\n")
+    file.chmod(0o600)
     assert FernetTokens.from_file(file).decrypt(token) == b"value"
+    file.chmod(0o604)
+    with pytest.warns(KeyPermissionWarning, match="every user"):
+        assert FernetTokens.from_file(file).decrypt(token) == b"value"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["CANARY,CANARY", " CANARY", "CANARY/+=", "CANARY" + "x" * 37, "ab" * 32, ""],
+    ids=range(6),
+)
+def test_a_key_in_the_place_of_a_name_is_not_repeated(name):
+    with pytest.raises(KeyFormatError, match="takes the name") as caught:
+        FernetTokens.from_env(name)
+    assert "CANARY" not in str(caught.value)
+    assert not name or name not in str(caught.value)
+
+
+def test_a_function_that_returns_no_key():
+    with pytest.raises(KeyFormatError, match="not a int"):
+        SqlalchemyUtilsAes(lambda: 32).decrypt(b"")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Decimal(0x" + "f" * 300_000 + ")",
+        "Decimal(" + "9" * 4_000 + "9" * 1_000 + ")",
+        "{" + ", ".join(f"{n * (2**61 - 1)}: 0" for n in range(20_000)) + "}",
+        "[" + "0," * 200_000 + "]",
+        "[" * 5_000,
+        "__import__('os')",
+        "datetime.date(2026, 13, 1)",
+        "'\\d'",
+        "1j",
+        "{**{}}",
+    ],
+    ids=range(10),
+)
+def test_literals_that_are_not_looked_at(text):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(ValueError):
+            value = from_repr(text)
+            JsonCodec().encode(value)
 
 
 @pytest.mark.parametrize(

@@ -12,13 +12,13 @@ from typing import Any
 from sqlalchemy import ColumnElement, Engine, and_, or_
 
 from sqlalchemy_sealed.envelope import TEXT_PREFIX
-from sqlalchemy_sealed.errors import MismatchError
+from sqlalchemy_sealed.errors import EncodingError, MismatchError
 from sqlalchemy_sealed.jobs.identity import Kind
 from sqlalchemy_sealed.jobs.kinds.pair import Pair, pairs_of
 from sqlalchemy_sealed.jobs.kinds.reencrypt import sealed_slot, values_of
 from sqlalchemy_sealed.jobs.literal import starts_with
 from sqlalchemy_sealed.jobs.move import Change, Left, Move, Row, value_position
-from sqlalchemy_sealed.jobs.slot import Form, Slot
+from sqlalchemy_sealed.jobs.slot import Form, Slot, decoded
 from sqlalchemy_sealed.jobs.values import ColumnValues
 
 __all__ = ["decrypt"]
@@ -51,7 +51,7 @@ class Unseal(Change):
         if raw is None:
             new[self.slot] = value
             return True
-        if stored is None or self._decode(raw) != value:
+        if stored is None or decoded(self._decode, raw, self.name) != value:
             raise MismatchError(
                 f"{self.name}: plaintext and sealed value differ; both were left alone"
             )
@@ -78,7 +78,13 @@ class UnsealInPlace(Change):
         if text is None or not text.startswith(TEXT_PREFIX):
             return False
         # What is stored is what the application's own types have made of a value.
-        new[self.slot] = self._values.open_in(text, row)
+        value = self._values.open_in(text, row)
+        if isinstance(value, str) and value.startswith(TEXT_PREFIX):
+            raise EncodingError(
+                f"{self.name}: the plaintext begins as an envelope does, and could not "
+                "be told from one in this column; decrypt it to another one"
+            )
+        new[self.slot] = value
         return True
 
 

@@ -18,7 +18,7 @@ from sqlalchemy_sealed.jobs.kinds.fillindex import TermFiller, fillers_of
 from sqlalchemy_sealed.jobs.kinds.pair import Pair, pairs_of
 from sqlalchemy_sealed.jobs.kinds.reencrypt import other_header, sealed_slot, values_of
 from sqlalchemy_sealed.jobs.move import Change, Left, Move, Row, value_position
-from sqlalchemy_sealed.jobs.slot import Form, Slot
+from sqlalchemy_sealed.jobs.slot import Form, Slot, decoded
 from sqlalchemy_sealed.jobs.values import ColumnValues
 from sqlalchemy_sealed.unsealed import is_unsealed
 
@@ -58,7 +58,7 @@ class Seal(Change):
         return self._values.reseal_into(new, self.slot, stored, row)
 
     def _value(self, raw: Any) -> Any:
-        value = self._decode(raw)
+        value = decoded(self._decode, raw, self.name)
         return value if self._values.before is None else self._values.before(value)
 
 
@@ -104,7 +104,7 @@ class SealInPlace(Change):
         stored = row[self._at]
         if stored is None:
             return False
-        if not is_unsealed(stored):
+        if not is_unsealed(stored, self._values.is_text):
             # The shape without a known key, or a failed tag, is never plaintext.
             return self._values.reseal_into(new, self.slot, stored, row)
         # What is stored is what the application's own types have made of a value.
