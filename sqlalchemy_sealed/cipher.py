@@ -111,16 +111,17 @@ class FieldCipher:
         context, has_keys = self.field.context, self._binding.has_keys
         # The canonical value: True is no integer, and would be written as one.
         written = self._unsealed.written(self.field.codec.decode(plain))
-        if is_unsealed(written, self.field.text):
+        if self._unsealed.is_plaintext(written, plain):
             if not has_keys:
                 self._binding.warn_plaintext(context)
             return written
-        # It would be read as an envelope, and might be somebody else's.
+        # It would be read as an envelope, which might be somebody else's, or as the
+        # value of a legacy format, or as another value.
         if has_keys:
             return None
         raise EncodingError(
-            f"{context}: a text that begins as an envelope does cannot be stored as "
-            "plaintext; bind a keyring, and it is sealed. Nothing was written"
+            f"{context}: a value that could be taken for something else cannot be "
+            "stored as plaintext; bind a keyring, and it is sealed. Nothing was written"
         )
 
     def seal_bytes(self, plain: bytes, row: bytes | None = None) -> Stored:
@@ -275,8 +276,8 @@ class FieldCipher:
             raise NotSealedError(
                 f"{self.field.context} holds a value that is not sealed ({error}). "
                 "It is plaintext or was written by something else; it is not returned "
-                "and not changed. `sealed status` counts such rows, `sealed verify` "
-                "names them"
+                "and not changed. If the column had it before, declare plaintext= or "
+                "legacy=; `sealed status` counts such rows, `sealed verify` names them"
             )
         raise MalformedEnvelopeError(f"{self.field.context}: {error}")
 

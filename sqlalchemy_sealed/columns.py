@@ -25,7 +25,8 @@ _WHY: Final = {
     "a foreign key": "cannot be sealed: the two sides would hold different bytes",
     "a foreign key to it": "cannot hold: the two sides would have different bytes",
     "unique=True": "does not hold on a sealed column: equal values have different "
-    "bytes under another key version (and always, on a randomized column)",
+    "bytes under another key version (and always, on a randomized column): "
+    "index=BlindIndex(unique=True) does",
     "default=": "is an SQL expression, whose result would be stored in plaintext; "
     "use a Python value or function",
     "onupdate=": "is an SQL expression, whose result would be stored in plaintext; "

@@ -92,7 +92,9 @@ class FieldKeys:
         field, keyring = self._field, self.keyring
         key = keyring.get(header.kid)
         if key is None:
-            known = ", ".join(f"v{k.version}" for k in keyring.keys)
+            known = ", ".join(
+                f"v{k.version} (kid {k.kid.hex()[:16]}...)" for k in keyring.keys
+            )
             raise UnknownKeyError(
                 f"{field.context}: sealed under {describe(header)}, which this "
                 f"keyring does not hold (it has {known}). Add that key version back"

@@ -39,6 +39,7 @@ def check_former(
     policy: PlaintextPolicy | None,
     codec: Codec,
     searched: bool,
+    inner: object = None,
 ) -> None:
     """Refuse what could take one kind of value for another.
 
@@ -47,6 +48,7 @@ def check_former(
         policy: what becomes of plaintext.
         codec: of its values.
         searched: whether values are found by keys: an index, a deterministic suite.
+        inner: the SQL type of the values.
 
     Raises:
         DeclarationError: with the reason.
@@ -54,6 +56,12 @@ def check_former(
     """
     if policy is None:
         return
+    if getattr(inner, "values_callable", None) is not None:
+        raise DeclarationError(
+            "plaintext= and Enum(values_callable=...) exclude each other: the text of "
+            "one member may be the name of another. Move it to another column: sealed "
+            "encrypt"
+        )
     if not has_text(codec):
         raise DeclarationError(
             f"plaintext= is for values that have a text; a "

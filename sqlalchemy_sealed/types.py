@@ -136,7 +136,11 @@ class EncryptedType(SealedMarker, OwnedType[_T]):
         self.optional = optional
         self.policy = policy_of(plaintext, optional)
         check_former(
-            self.legacy, self.policy, self.codec, deterministic or index is not None
+            self.legacy,
+            self.policy,
+            self.codec,
+            deterministic or index is not None,
+            self.inner,
         )
         self._check_options()
         self.impl = self._storage_type()  # type: ignore[assignment]

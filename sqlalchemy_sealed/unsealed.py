@@ -7,6 +7,7 @@ one of them recognises is never plaintext.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Final
@@ -22,6 +23,8 @@ __all__ = ["PlaintextReads", "Unsealed", "is_unsealed"]
 
 
 _PREFIX: Final = TEXT_PREFIX.encode()
+#: A text form whose beginning was damaged: 0xF5 and a suite in base64, and the rest.
+_DAMAGED: Final = re.compile(rb"9R[A-X][A-Za-z0-9_-]{60}")
 
 
 def is_unsealed(stored: object, text: bool) -> bool:
@@ -126,13 +129,26 @@ class Unsealed:
 
         """
         value, failed = quietly(lambda: read_text(self.codec, data.decode()))
-        if failed:
+        if failed or _DAMAGED.search(data):
             raise NotSealedError(
-                f"{self.context} holds a value that is neither sealed nor the text of "
-                f"a {type(self.codec).__name__.removesuffix('Codec')} value; it is "
-                "left as it is"
+                f"{self.context} holds a value that is neither sealed, as far as it is "
+                "not damaged, nor the text of a "
+                f"{type(self.codec).__name__.removesuffix('Codec')} value; it is left "
+                "as it is"
             )
         return value
+
+    def is_plaintext(self, form: str | bytes, plain: bytes) -> bool:
+        """Tell whether a plaintext form reads as the value, and as nothing else."""
+        data = self._bytes(form)
+        if not is_unsealed(form, self.text) or _DAMAGED.search(data):
+            return False
+        if any(one.recognizes(data) for one in self.legacy):
+            return False
+        again, failed = quietly(
+            lambda: self.codec.encode(read_text(self.codec, data.decode()))
+        )
+        return not failed and again == plain
 
     def writes(self, reads: PlaintextReads, has_keys: bool) -> bool:
         """Tell whether the next value is written as plaintext."""

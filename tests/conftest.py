@@ -21,6 +21,7 @@ from sqlalchemy import column, create_engine, event, inspect, select, table, tex
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.orm import Session
 from sqlalchemy_sealed import Key, Keyring, bind_keyring
+from sqlalchemy_sealed.scope import binding_of
 
 __all__ = ["mariadb", "postgresql"]
 
@@ -102,6 +103,7 @@ def engine(backend, request, keyring):
     bind_keyring(engine, keyring)
     yield engine
     engine.clear_compiled_cache()
+    binding_of(engine.dialect).plaintext.closed.clear()
     _wipe(engine)
 
 

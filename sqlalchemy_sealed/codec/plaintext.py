@@ -52,10 +52,40 @@ def _decimal(text: str) -> Decimal:
 
 
 def _float(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value) and not re.fullmatch(r"(?i)nan|[+-]?inf(inity)?", text):
+    if re.fullmatch(r"(?i)nan|[+-]?inf(inity)?", text):
+        return float(text)
+    if not _NUMBER.fullmatch(text):
         raise ValueError("no number")
+    return _exact(text)
+
+
+def _exact(text: str) -> float:
+    """Return a number that was not only near to another one that was written."""
+    value = float(text)
+    lost = value == 0 and re.search(r"[1-9]", re.split("[eE]", text)[0])
+    if lost or not math.isfinite(value) or Decimal(repr(value)) != Decimal(text):
+        raise ValueError("more digits than a float has")
     return value
+
+
+def _json(text: str) -> Any:
+    return json.loads(text, parse_float=_exact, object_pairs_hook=_object)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name twice")
+    return found
+
+
+def _moment(parse: Callable[[str], Any]) -> Callable[[str], Any]:
+    def read(text: str) -> Any:
+        if re.search(r"[.,]\d{7}", text):
+            raise ValueError("more digits than a second has here")
+        return parse(text)
+
+    return read
 
 
 _READ: Final[dict[type, Callable[[str], Any]]] = {
@@ -66,10 +96,10 @@ _READ: Final[dict[type, Callable[[str], Any]]] = {
     DecimalCodec: _decimal,
     Float64Codec: _float,
     DateCodec: dt.date.fromisoformat,
-    DatetimeCodec: dt.datetime.fromisoformat,
-    TimeCodec: dt.time.fromisoformat,
+    DatetimeCodec: _moment(dt.datetime.fromisoformat),
+    TimeCodec: _moment(dt.time.fromisoformat),
     UuidCodec: uuid.UUID,
-    JsonCodec: json.loads,
+    JsonCodec: _json,
     EnumCodec: str,
 }
 _WRITE: Final[dict[type, Callable[[Any], str]]] = {

@@ -75,7 +75,7 @@ class Move:
         target: what values are moved to, such as headers of the active key.
         changes: computes the new values.
         left: the condition for rows that are left, or ``None`` where SQL cannot tell.
-        is_blind: whether some values are opened by a key that nothing authenticates.
+        is_legacy: whether some values are opened by the key of another library.
         restored: for each plaintext slot that is written, where a row has the driver's
             value, and the function from it to the plaintext.
 
@@ -88,7 +88,7 @@ class Move:
     target: bytes
     changes: tuple[Change, ...] = field(compare=False)
     left: Left | None = field(compare=False, default=None)
-    is_blind: bool = field(compare=False, default=False, kw_only=True)
+    is_legacy: bool = field(compare=False, default=False, kw_only=True)
     restored: tuple[tuple[int, int, Callable[[Any], Any]], ...] = field(
         compare=False, default=()
     )

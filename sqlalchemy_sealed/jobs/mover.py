@@ -138,31 +138,32 @@ class Mover:
         create_tables(self.engine)
         found = schema_hash(self.engine, self.move)
         self.preflight(count=False).check()
-        self._check_blind_key()
+        self._check_legacy_key()
         joined = self.run.open(self.plan, found)
         steps.reached(steps.Step.OPENED)
         return joined
 
-    def _check_blind_key(self) -> None:
-        """Refuse a key that opens little, where nothing else tells a wrong one.
+    def _check_legacy_key(self) -> None:
+        """Refuse a key of a legacy format that opens little.
 
-        One value of some hundred passes for one by chance; moving it would lose it.
+        Where nothing authenticates, one value of some hundred passes for one by chance;
+        moving it would lose it.
 
         Raises:
             PreflightError: most of the values that were tried do not open.
 
         """
-        if not self.move.is_blind:
+        if not self.move.is_legacy:
             return
         tried, dead = self.leftovers.sample()
         listed = listed_keys(self.engine, self.move.name)
-        new = [one for one in dead if key_to_text(one.key) not in listed]
-        if len(new) * 2 > tried - len(dead) + len(new):
+        failed = {key_to_text(one.key) for one in dead}
+        new = failed - listed
+        if len(new) * 2 > tried - len(failed & listed):
             raise PreflightError(
-                f"{self.move.name}: {len(dead)} of {tried} legacy values do not open. "
-                "Nothing authenticates their format, so a wrong key could pass for the "
-                "right one by chance: look at the key and at padding=. Nothing was "
-                "begun"
+                f"{self.move.name}: of {tried} rows that were tried, {len(failed)} "
+                "have a legacy value that does not open: look at the key, and at the "
+                "options of the format. Nothing was begun"
             )
 
     def work(self, ranges: Callable[[], RunRow] | None = None) -> RunRow:

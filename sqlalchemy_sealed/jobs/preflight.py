@@ -14,6 +14,7 @@ from sqlalchemy_sealed.jobs.move import Move
 from sqlalchemy_sealed.jobs.portable import PortableRows
 from sqlalchemy_sealed.jobs.tablename import table_name
 from sqlalchemy_sealed.jobs.triggers import update_triggers
+from sqlalchemy_sealed.jobs.unfit import unfit
 from sqlalchemy_sealed.scope import binding_of
 
 __all__ = ["Preflight", "inspect_table"]
@@ -195,6 +196,8 @@ def _indexes(engine: Engine, move: Move, found: Preflight) -> None:
     indexes: Any = inspect(engine).get_indexes(
         move.table.name, schema=move.table.schema
     )
+    if move.kind.value == "encrypt":
+        found.refusals += unfit(engine, move)
     for index in indexes:
         touched = written & set(index["column_names"])
         kinds = [s for s in move.slots if s.name in touched]
@@ -213,12 +216,13 @@ def _fences(engine: Engine, move: Move, found: Preflight) -> None:
         if move.kind.value == "decrypt":
             found.refusals.append(
                 f"the fence {fence.name} lets no plaintext into {fence.column}; drop "
-                "it first: sealed fence drop"
+                "it first: sealed fence drop MODULE:NAME, or op.drop_seal_fence"
             )
         elif fence.kind is FenceKind.KEYS:
             active = binding_of(engine.dialect).keyring(move.name).active
             if active.kid.hex() not in fence.kids:
                 found.refusals.append(
                     f"the fence {fence.name} excludes the active key from "
-                    f"{fence.column}; drop it first: sealed fence drop"
+                    f"{fence.column}; drop it first: sealed fence drop MODULE:NAME, "
+                    "or op.drop_seal_fence"
                 )

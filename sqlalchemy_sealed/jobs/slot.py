@@ -103,7 +103,8 @@ class Slot:
         """Return the function from the driver's value of a plaintext to its own."""
         kind = self.column.type.dialect_impl(dialect)
         oid = None
-        if dialect.name == "postgresql" and isinstance(kind, sa.Numeric):
+        # A Float is no Numeric in SQLAlchemy 2.1.
+        if dialect.name == "postgresql" and isinstance(kind, sa.Numeric | sa.Float):
             # Its processors want to know what the server said: float8 or numeric.
             oid = 701 if isinstance(kind, sa.Float) else 1700
         return kind.result_processor(dialect, oid) or _same

@@ -8,8 +8,9 @@ from typing import Any
 from sqlalchemy import Column
 
 from sqlalchemy_sealed.cipher import FieldCipher, Stored, cipher_of
+from sqlalchemy_sealed.codec.plaintext import has_text, write_text
 from sqlalchemy_sealed.declared import after_opening, before_sealing
-from sqlalchemy_sealed.errors import DecryptionError, MissingTenantError
+from sqlalchemy_sealed.errors import DecryptionError, EncodingError, MissingTenantError
 from sqlalchemy_sealed.fast import opener, resealer
 from sqlalchemy_sealed.fastcolumn import ColumnResealer, column_resealer
 from sqlalchemy_sealed.jobs.move import Row
@@ -102,6 +103,20 @@ class ColumnValues:
         """
         cipher, row_id = self._cipher(row), self._id(row)
         return cipher.seal_checked(value, row_id)
+
+    def text_in(self, stored: Any, row: Row) -> str:
+        """Return the text of a value, for a column that held it as text.
+
+        Raises:
+            EncodingError: values of the type have no text.
+
+        """
+        if not has_text(self._field.codec):
+            raise EncodingError(
+                f"{self.name}: values of its type have no text of their own; decrypt "
+                "them to another column"
+            )
+        return write_text(self._field.codec, self.open_in(stored, row))
 
     def canonical(self, stored: Any, row: Row) -> bytes:
         """Return the canonical bytes of the sealed form of a row."""

@@ -6,31 +6,29 @@ HMAC-SHA256 over all of it: https://github.com/fernet/spec/blob/master/Spec.md
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from sqlalchemy_sealed.errors import KeyFormatError
-from sqlalchemy_sealed.legacy.base64text import looks_like_base64
 from sqlalchemy_sealed.legacy.format import InvalidLegacyValue, LegacyFormat
 from sqlalchemy_sealed.legacy.material import KeyMaterial, KeySource
 
 __all__ = ["FernetTokens", "is_token"]
 
-#: 0x80 and the first bytes of a time before the year 2106, in base64.
-_PREFIX: Final = b"gAAAAA"
-#: One that was cut off is none, and no plaintext either.
-_SHORTEST: Final = 26
+#: 0x80 and the first bytes of a time before the year 2106, in base64: "gAAAAA", of
+#: which the first may be lost; then what is left of the rest.
+_TOKEN: Final = re.compile(rb"AAAAA[A-Za-z0-9_-]{10}")
 
 
 def is_token(stored: bytes) -> bool:
-    """Tell whether stored bytes look like a Fernet token, whole or cut off."""
-    return (
-        len(stored) >= _SHORTEST
-        and stored.startswith(_PREFIX)
-        and looks_like_base64(stored)
-    )
+    """Tell whether stored bytes look like a Fernet token, whole or damaged.
+
+    One that is damaged is an error, and never plaintext.
+    """
+    return _TOKEN.search(stored) is not None
 
 
 class FernetTokens(LegacyFormat[MultiFernet]):

@@ -71,7 +71,8 @@ def _value(node: ast.expr) -> Any:
 
 def _constant(value: Any) -> Any:
     # What follows takes the square of its length.
-    if type(value) is int and value.bit_length() > _LARGEST_BITS:
+    large = type(value) is int and value.bit_length() > _LARGEST_BITS
+    if large or not isinstance(value, str | bytes | int | float | None):
         raise ValueError("no literal")
     return value
 

@@ -37,7 +37,8 @@ class UtilsFormat(LegacyFormat[_Secret]):
         if isinstance(codec, Utf8Codec):
             return text
         if isinstance(codec, EnumCodec):
-            return member_name(text)
+            known = text in {name for name, _ in codec.members}
+            return text if known else member_name(text)
         if has_text(codec):
             try:
                 return read_text(codec, text)

@@ -78,8 +78,8 @@ class UnsealInPlace(Change):
         if text is None or not text.startswith(TEXT_PREFIX):
             return False
         # What is stored is what the application's own types have made of a value.
-        value = self._values.open_in(text, row)
-        if isinstance(value, str) and value.startswith(TEXT_PREFIX):
+        value = self._values.text_in(text, row)
+        if value.startswith(TEXT_PREFIX):
             raise EncodingError(
                 f"{self.name}: the plaintext begins as an envelope does, and could not "
                 "be told from one in this column; decrypt it to another one"

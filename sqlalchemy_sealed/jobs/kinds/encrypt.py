@@ -160,9 +160,7 @@ def encrypt(engine: Engine, target: Any, columns: Mapping[str, str]) -> Move:
         b"".join(headers),
         tuple(_with_terms(changes, fillers(slots))),
         _left(engine, pairs, slots, headers),
-        is_blind=not all(
-            one.is_authenticated for pair in pairs for one in pair.sealed.type.legacy
-        ),
+        is_legacy=any(pair.sealed.type.legacy for pair in pairs),
     )
 
 

@@ -86,6 +86,11 @@ def _check(table: Table, pair: Pair, sealed: Mapping[str, SealedColumn]) -> None
             f"{where}: only a character column can hold plaintext and envelopes in "
             'turn. Declare storage="text", or add a second column'
         )
+    if pair.in_place and getattr(declared.inner, "values_callable", None) is not None:
+        raise ConfigurationError(
+            f"{where}: an Enum with values_callable= cannot be sealed in place, since "
+            "the text of one member may be the name of another. Add a second column"
+        )
     raw = [type(one).__name__ for one in declared.legacy if not one.is_ascii]
     if pair.in_place and raw:
         raise ConfigurationError(
