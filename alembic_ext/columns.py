@@ -7,6 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic.operations import Operations
 
+from alembic_ext.batch import batch_alter
 from alembic_ext.declared import pinned
 from alembic_ext.moving import is_offline
 from alembic_ext.table import columns_of
@@ -76,7 +77,7 @@ def _make_unique(
         if any(one["column_names"] == [column] for one in known):
             return
     # SQLite has to copy the table for it.
-    with operations.batch_alter_table(table, schema=schema) as batch:
+    with batch_alter(operations, table, schema) as batch:
         batch.create_unique_constraint(f"uq_{table}_{column}", [column])
 
 
@@ -111,7 +112,7 @@ def drop_terms(
     for one in sorted(names):
         if one in unique:
             # SQLite has to copy the table for it.
-            with operations.batch_alter_table(table, schema=schema) as batch:
+            with batch_alter(operations, table, schema) as batch:
                 batch.drop_column(one)
         else:
             operations.drop_column(table, one, schema=schema)

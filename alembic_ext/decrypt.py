@@ -10,16 +10,18 @@ import sqlalchemy as sa
 from alembic.operations import MigrateOperation, Operations
 
 from alembic_ext import state
+from alembic_ext.alone import alone_with
+from alembic_ext.batch import batch_alter
 from alembic_ext.blindindex import DropBlindIndexOp
 from alembic_ext.columnop import ValuesOp
 from alembic_ext.columns import drop_sealed
 from alembic_ext.declared import of_field, pinned
 from alembic_ext.inplace import restore
-from alembic_ext.moving import is_offline
-from alembic_ext.pair import decrypt_pair
+from alembic_ext.moving import check_keys, is_offline
+from alembic_ext.pair import decrypt_pair, is_done
 from alembic_ext.strategy import Strategy
 from alembic_ext.swap import moving, swap
-from alembic_ext.table import columns_of
+from alembic_ext.table import columns_of, plain_type
 from sqlalchemy_sealed import EncryptedType
 
 __all__ = ["DecryptColumnOp"]
@@ -42,6 +44,20 @@ class DecryptColumnOp(ValuesOp):
 
     name = "decrypt_column"
 
+    def __init__(
+        self,
+        table_name: str,
+        column_name: str,
+        type_: EncryptedType[Any],
+        into: str | None = None,
+        schema: str | None = None,
+        drop: bool = False,
+        strategy: Strategy | None = None,
+        nullable: bool = True,
+    ) -> None:
+        super().__init__(table_name, column_name, type_, into, schema, drop, strategy)
+        self.nullable = nullable
+
     @classmethod
     def decrypt_column(
         cls,
@@ -53,6 +69,7 @@ class DecryptColumnOp(ValuesOp):
         into: str | None = None,
         schema: str | None = None,
         drop: bool = False,
+        nullable: bool = True,
         strategy: Strategy | None = None,
     ) -> None:
         """Open the values of a sealed column, into another one or under its name.
@@ -65,6 +82,7 @@ class DecryptColumnOp(ValuesOp):
                 the column itself is used.
             schema: of the table.
             drop: drop the sealed column at the end.
+            nullable: whether the column for the plaintext may hold NULL at the end.
             strategy: as of ``op.encrypt_column``.
 
         Raises:
@@ -72,9 +90,8 @@ class DecryptColumnOp(ValuesOp):
                 nothing was dropped.
 
         """
-        operations.invoke(
-            cls(table_name, column_name, type_, into, schema, drop, strategy)
-        )
+        place = table_name, column_name, type_, into, schema, drop
+        operations.invoke(cls(*place, strategy, nullable))
 
     def reverse(self) -> MigrateOperation:
         """Return the way back."""
@@ -88,21 +105,33 @@ class DecryptColumnOp(ValuesOp):
             into,
             self.schema,
             strategy=self.strategy,
+            nullable=self.nullable,
         )
 
 
 @Operations.implementation_for(DecryptColumnOp)
 def _decrypt(operations: Operations, op: DecryptColumnOp) -> None:
     place = op.table_name, op.column_name, op.schema
-    if op.into is not None:
-        _add_plain(operations, op)
-        decrypt_pair(operations, op, op.type_, op.into, op.column_name)
-    else:
-        _under_its_name(operations, op)
+    check_keys(operations)
+    with alone_with(operations, op.table_name, op.schema):
+        if not is_done(operations, op):
+            _decrypt_alone(operations, op)
     if not is_offline(operations):
         state.forget(operations, *place)
         state.forget(operations, op.table_name, moving(op.column_name), op.schema)
-    if op.into is not None and op.drop:
+
+
+def _decrypt_alone(operations: Operations, op: DecryptColumnOp) -> None:
+    if op.into is None:
+        _under_its_name(operations, op)
+        return
+    _add_plain(operations, op)
+    decrypt_pair(operations, op, op.type_, op.into, op.column_name)
+    if not op.nullable:
+        kind = plain_type(operations, op.type_.inner)
+        with batch_alter(operations, op.table_name, op.schema) as batch:
+            batch.alter_column(op.into, existing_type=kind, nullable=False)
+    if op.drop:
         drop_sealed(operations, op.table_name, op.column_name, op.type_, op.schema)
 
 
@@ -117,7 +146,14 @@ def _under_its_name(operations: Operations, op: DecryptColumnOp) -> None:
         decrypt_pair(operations, op, without, op.column_name, op.column_name)
         restore(operations, *place, op.type_.inner)
     else:
-        fill = partial(decrypt_pair, operations, op, without, sealed=op.column_name)
+        fill = partial(
+            decrypt_pair,
+            operations,
+            op,
+            without,
+            sealed=op.column_name,
+            source_wins=True,
+        )
         swap(operations, *place, op.type_.inner, fill, moving(op.column_name))
 
 
@@ -126,5 +162,6 @@ def _add_plain(operations: Operations, op: DecryptColumnOp) -> None:
     if not is_offline(operations):
         known = columns_of(operations.get_bind(), op.table_name, op.schema)
     if op.into not in known:
-        plain: sa.Column[Any] = sa.Column(op.into, op.type_.inner, nullable=True)
+        kind = plain_type(operations, op.type_.inner)
+        plain: sa.Column[Any] = sa.Column(op.into, kind, nullable=True)
         operations.add_column(op.table_name, plain, schema=op.schema)

@@ -8,13 +8,15 @@ from typing import Any
 from alembic.operations import MigrateOperation, Operations
 
 from alembic_ext import state
+from alembic_ext.alone import alone_with
+from alembic_ext.batch import batch_alter
 from alembic_ext.blindindex import CreateBlindIndexOp
 from alembic_ext.columnop import ValuesOp
 from alembic_ext.columns import add_sealed
 from alembic_ext.declared import of_field, pinned
 from alembic_ext.inplace import is_in_place, make_room
-from alembic_ext.moving import is_offline
-from alembic_ext.pair import encrypt_pair
+from alembic_ext.moving import check_keys, is_offline
+from alembic_ext.pair import encrypt_pair, is_done
 from alembic_ext.preflight import check_in_place
 from alembic_ext.strategy import Strategy
 from alembic_ext.swap import swap
@@ -122,19 +124,27 @@ class EncryptColumnOp(ValuesOp):
             self.schema,
             drop,
             self.strategy,
+            self.nullable,
         )
 
 
 @Operations.implementation_for(EncryptColumnOp)
 def _encrypt(operations: Operations, op: EncryptColumnOp) -> None:
+    check_keys(operations)
+    with alone_with(operations, op.table_name, op.schema):
+        if not is_done(operations, op):
+            _encrypt_alone(operations, op)
+    if not is_offline(operations):
+        state.record(operations, op.table_name, op.target, op.type_, op.schema)
+
+
+def _encrypt_alone(operations: Operations, op: EncryptColumnOp) -> None:
     if op.into is not None:
         _into_another(operations, op)
     else:
         _under_its_name(operations, op)
-    if not is_offline(operations):
-        state.record(operations, op.table_name, op.target, op.type_, op.schema)
     if op.into is not None and not op.nullable:
-        with operations.batch_alter_table(op.table_name, schema=op.schema) as batch:
+        with batch_alter(operations, op.table_name, op.schema) as batch:
             batch.alter_column(op.into, existing_type=op.type_, nullable=False)
     if op.into is not None and op.drop:
         operations.drop_column(op.table_name, op.column_name, schema=op.schema)
@@ -160,7 +170,9 @@ def _under_its_name(operations: Operations, op: EncryptColumnOp) -> None:
         encrypt_pair(operations, op, whole, op.column_name, op.column_name)
         return
     without = pinned(kind, kind.context, index=False, legacy=op.legacy)
-    fill = partial(encrypt_pair, operations, op, without, op.column_name)
+    fill = partial(
+        encrypt_pair, operations, op, without, op.column_name, source_wins=True
+    )
     swap(operations, *place, without, fill, op.column_name)
     if op.type_.index is not None:
         create = CreateBlindIndexOp(op.table_name, op.column_name, kind, op.schema)

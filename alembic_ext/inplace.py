@@ -9,12 +9,13 @@ from typing import Any
 
 import sqlalchemy as sa
 from alembic.operations import Operations
+from alembic.util.messaging import warn
 from sqlalchemy.dialects import mysql
 from sqlalchemy.types import TypeEngine
 
 from alembic_ext.columnop import ValuesOp
 from alembic_ext.moving import is_offline
-from alembic_ext.table import columns_of
+from alembic_ext.table import columns_of, plain_type
 from sqlalchemy_sealed import EncryptedType
 
 __all__ = ["is_in_place", "make_room", "restore"]
@@ -137,7 +138,31 @@ def restore(
     schema: str | None,
     inner: TypeEngine[Any],
 ) -> None:
-    """Give a column the type of its plaintext again."""
-    if operations.impl.dialect.name != "sqlite":
-        kept = _kept(operations, table, column, schema)
-        operations.alter_column(table, column, type_=inner, schema=schema, **kept)
+    """Give a column the type of its plaintext again, if every value fits.
+
+    It was of characters, and stays so for values of other types, which are text in it.
+    """
+    kind = plain_type(operations, inner)
+    is_text = isinstance(kind, sa.String) and not isinstance(kind, sa.Enum)
+    if operations.impl.dialect.name == "sqlite" or not is_text:
+        return
+    length = getattr(kind, "length", None)
+    if not is_offline(operations) and length is not None:
+        longest = _longest(operations, table, column, schema)
+        if longest > length:
+            warn(
+                f"{table}.{column} has values of {longest} characters: it stays TEXT, "
+                f"and does not become {kind!r} again"
+            )
+            return
+    kept = _kept(operations, table, column, schema)
+    operations.alter_column(table, column, type_=kind, schema=schema, **kept)
+
+
+def _longest(
+    operations: Operations, table: str, column: str, schema: str | None
+) -> int:
+    value: sa.ColumnClause[Any] = sa.column(column)
+    place = sa.table(table, value, schema=schema)
+    query = sa.select(sa.func.max(sa.func.char_length(value))).select_from(place)
+    return operations.get_bind().scalar(query) or 0

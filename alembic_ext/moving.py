@@ -19,10 +19,11 @@ from sqlalchemy_sealed.jobs.job import Job, Report
 from sqlalchemy_sealed.jobs.progress import Progress
 from sqlalchemy_sealed.scope import binding_of
 
-__all__ = ["is_offline", "leave_gap", "lend_engine", "run_job"]
+__all__ = ["check_keys", "is_offline", "leave_gap", "lend_engine", "run_job"]
 
 _LOG: Final = logging.getLogger("alembic.runtime.sealed")
 _SECONDS: Final = 5.0
+_PASSES: Final = 10
 
 
 def is_offline(operations: Operations) -> bool:
@@ -42,7 +43,20 @@ def leave_gap(operations: Operations, command: str) -> None:
         operations.migration_context.impl.static_output(line)
 
 
-def run_job(operations: Operations, make: Callable[..., Job]) -> None:
+def check_keys(operations: Operations) -> None:
+    """Look for the keys before anything is changed.
+
+    Raises:
+        ConfigurationError: there are none, or the variable is not of that form.
+
+    """
+    if not is_offline(operations):
+        _keyring(operations, operations.get_bind().engine)
+
+
+def run_job(
+    operations: Operations, make: Callable[..., Job], compares: bool = False
+) -> None:
     """Run a job, outside of the revision's transaction, until every row is moved.
 
     What the revisions have done so far is committed first. A revision that is killed
@@ -51,6 +65,9 @@ def run_job(operations: Operations, make: Callable[..., Job]) -> None:
     Args:
         operations: of the revision.
         make: makes the job of an engine and the options ``pace`` and ``on_progress``.
+        compares: run it again until a whole pass finds nothing to move. A row that was
+            moved may have been changed since, by a process that writes the source
+            only: it is compared before anything is dropped.
 
     Raises:
         CommandError: a value could not be moved, or old ones keep appearing.
@@ -59,8 +76,16 @@ def run_job(operations: Operations, make: Callable[..., Job]) -> None:
     context = operations.migration_context
     pace = context.opts.get("sealed_pace") or Pace()
     with context.autocommit_block(), lend_engine(operations) as engine:
-        reports = make(engine, pace=pace, on_progress=_Log()).run()
-    _check(reports)
+        for _ in range(_PASSES):
+            reports = make(engine, pace=pace, on_progress=_Log()).run()
+            _check(reports)
+            if not compares or not any(one.counts.moved for one in reports):
+                return
+    raise CommandError(
+        f"{reports[0].table}: rows change faster than they are moved. An application "
+        "keeps writing the column they come from: deploy what writes the new form, "
+        "then apply the revision again"
+    )
 
 
 @contextmanager

@@ -64,6 +64,7 @@ def decrypt_column(
     into: str | None = None,
     schema: str | None = None,
     drop: bool = False,
+    nullable: bool = True,
     strategy: Strategy | None = None,
 ) -> None:
     """Open the values of a sealed column, into another one or under its name.
@@ -76,6 +77,7 @@ def decrypt_column(
             the column itself is used.
         schema: of the table.
         drop: drop the sealed column at the end.
+        nullable: whether the column for the plaintext may hold NULL at the end.
         strategy: as of ``op.encrypt_column``.
 
     Raises:

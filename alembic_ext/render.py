@@ -158,6 +158,10 @@ def _legacy(one: LegacyFormat[Any], context: AutogenContext) -> str:
 
 
 @renderers.dispatch_for(DecryptColumnOp)
+def _decrypt(context: AutogenContext, op: DecryptColumnOp) -> str:
+    return _values(context, op, nullable=None if op.nullable else False)
+
+
 def _values(context: AutogenContext, op: ValuesOp, **more: Any) -> str:
     options = {"into": op.into, "drop": op.drop or None, "strategy": op.strategy}
     return _column(context, op, **options, **more)

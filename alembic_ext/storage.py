@@ -14,6 +14,7 @@ from alembic.operations import MigrateOperation, Operations
 from alembic.util import CommandError
 
 from alembic_ext import state
+from alembic_ext.alone import alone_with
 from alembic_ext.columnop import ColumnOp
 from alembic_ext.declared import of_field, pinned
 from alembic_ext.moving import is_offline, lend_engine
@@ -91,7 +92,8 @@ def _change(operations: Operations, op: ChangeSealedStorageOp) -> None:
     kind = of_field(op.type_, op.table_name, op.column_name)
     without = pinned(kind, kind.context, index=False)
     mark = moving(op.column_name)
-    swap(operations, *place, without, partial(_fill, operations, op), mark)
+    with alone_with(operations, op.table_name, op.schema):
+        swap(operations, *place, without, partial(_fill, operations, op), mark)
     state.change(operations, op.table_name, op.column_name, op.type_, op.schema)
     state.forget(operations, op.table_name, mark, op.schema)
 

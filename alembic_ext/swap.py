@@ -15,9 +15,10 @@ from alembic.util import CommandError
 from sqlalchemy.types import TypeEngine
 
 from alembic_ext import state
+from alembic_ext.batch import batch_alter
 from alembic_ext.columns import rename_column
 from alembic_ext.moving import is_offline
-from alembic_ext.table import columns_of
+from alembic_ext.table import columns_of, plain_type
 
 __all__ = ["moving", "swap"]
 
@@ -52,6 +53,7 @@ def swap(
 
     """
     other = moving(column)
+    kind = plain_type(operations, kind)
     known: Collection[str] = {column}
     nullable = True
     if not is_offline(operations):
@@ -70,9 +72,27 @@ def swap(
         operations.add_column(table, new, schema=schema)
     fill(other)
     if not nullable:
-        with operations.batch_alter_table(table, schema=schema) as batch:
+        with batch_alter(operations, table, schema) as batch:
             batch.alter_column(other, existing_type=kind, nullable=False)
     if not is_offline(operations):
+        _check_both(operations, table, column, schema)
         state.remember(operations, table, mark, schema)
     operations.drop_column(table, column, schema=schema)
     rename_column(operations, table, other, column, schema)
+
+
+def _check_both(
+    operations: Operations, table: str, column: str, schema: str | None
+) -> None:
+    """Look again before a column is dropped: rows were moved for a long time.
+
+    Raises:
+        CommandError: another process has put the new column in place already.
+
+    """
+    known = columns_of(operations.get_bind(), table, schema)
+    if column not in known or moving(column) not in known:
+        raise CommandError(
+            f"{table}.{column}: the columns are not what they were when this began. "
+            "Another process is at it: wait, then apply the revision again"
+        )

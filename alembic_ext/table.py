@@ -9,15 +9,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from alembic.operations import Operations
 from alembic.util import CommandError
-from sqlalchemy import Column, Connection, MetaData, Table, inspect, select
+from sqlalchemy import (
+    Column,
+    Connection,
+    Enum,
+    MetaData,
+    String,
+    Table,
+    Text,
+    inspect,
+    select,
+)
 from sqlalchemy.engine.interfaces import ReflectedColumn
 from sqlalchemy.types import TypeEngine
 
 from sqlalchemy_sealed import EncryptedType
 from sqlalchemy_sealed.jobs.tables import fences
 
-__all__ = ["columns_of", "fenced", "refuse_fences", "table_of"]
+__all__ = ["columns_of", "fenced", "plain_type", "refuse_fences", "table_of"]
 
 
 def table_of(
@@ -59,6 +70,20 @@ def table_of(
 
 def _own(kind: TypeEngine[Any] | None) -> TypeEngine[Any] | None:
     return kind.copy() if isinstance(kind, EncryptedType) else kind
+
+
+def plain_type(operations: Operations, kind: TypeEngine[Any]) -> TypeEngine[Any]:
+    """Return the type of a plaintext column, where a text needs a length to be one."""
+    dialect = operations.impl.dialect.name
+    short = isinstance(kind, String) and not isinstance(kind, Text | Enum)
+    if dialect in {"mysql", "mariadb"} and short and _length(kind) is None:
+        return Text()
+    return kind
+
+
+def _length(kind: Any) -> int | None:
+    found: int | None = kind.length
+    return found
 
 
 def columns_of(

@@ -17,4 +17,4 @@ class Decryption(PairJob):
     """
 
     def _move(self) -> Move:
-        return decrypt(self._engine, self._target, self._columns)
+        return decrypt(self._engine, self._target, self._columns, self._source_wins)

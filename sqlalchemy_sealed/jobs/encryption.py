@@ -18,4 +18,4 @@ class Encryption(PairJob):
     """
 
     def _move(self) -> Move:
-        return encrypt(self._engine, self._target, self._columns)
+        return encrypt(self._engine, self._target, self._columns, self._source_wins)

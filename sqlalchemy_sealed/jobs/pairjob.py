@@ -22,15 +22,25 @@ class PairJob(Job):
         target: one mapped class or Table.
         columns: database name of each plaintext column to that of its sealed one; the
             same name twice is a character column that holds both, in turn.
+        source_wins: write the value of the column that values come from even where
+            the other one holds another value, instead of listing the row. Only while
+            nobody else writes the other one.
         options: those of :class:`Job`.
 
     """
 
     def __init__(
-        self, engine: Engine, target: Any, columns: Mapping[str, str], **options: Any
+        self,
+        engine: Engine,
+        target: Any,
+        columns: Mapping[str, str],
+        *,
+        source_wins: bool = False,
+        **options: Any,
     ) -> None:
         super().__init__(engine, target, **options)
         self._columns = dict(columns)
+        self._source_wins = source_wins
 
     def _move(self) -> Move:
         """Return what becomes of the rows."""

@@ -32,7 +32,8 @@ def unfit(engine: Engine, move: Move) -> Iterator[str]:
         kind = slot.column.type
         if not isinstance(kind, EncryptedType):
             continue
-        yield from _too_short(slot, kind, stored.get(slot.name))
+        if engine.dialect.name != "sqlite":  # which keeps what it is given
+            yield from _too_short(slot, kind, stored.get(slot.name))
         if kind.suite is SuiteId.AES_256_SIV:
             continue
         for name in dict.fromkeys(

@@ -212,7 +212,8 @@ def test_a_revision_that_was_killed_goes_on(project, monkeypatch, per_migration)
     assert project.version() == "r2"
     assert sealed_values(project) == {n: ssn for n, ssn, _ in PLAIN}
     runs = project.rows("SELECT status FROM sealed_runs")
-    assert runs == [("caught-up",)]
+    # One that moved the rows, and one that compared them all.
+    assert runs == [("caught-up",)] * 2
 
 
 def test_a_value_that_cannot_be_moved_stops_the_revision(project, keyring):

@@ -34,9 +34,11 @@ class Unseal(Change):
         plain_at: int,
         sealed_at: int,
         slot: int,
+        source_wins: bool,
     ) -> None:
         self.name = values.name
         self.slot = slot
+        self._source_wins = source_wins
         self._values = values
         self._decode = decode
         self._plain_at = plain_at
@@ -48,10 +50,13 @@ class Unseal(Change):
         if stored is None and raw is None:
             return False
         value = None if stored is None else self._opened(stored, row)
-        if raw is None:
+        differs = raw is None or stored is None
+        if not differs and decoded(self._decode, raw, self.name) != value:
+            differs = True
+        if differs and (raw is None or self._source_wins):
             new[self.slot] = value
             return True
-        if stored is None or decoded(self._decode, raw, self.name) != value:
+        if differs:
             raise MismatchError(
                 f"{self.name}: plaintext and sealed value differ; both were left alone"
             )
@@ -88,13 +93,16 @@ class UnsealInPlace(Change):
         return True
 
 
-def decrypt(engine: Engine, target: Any, columns: Mapping[str, str]) -> Move:
+def decrypt(
+    engine: Engine, target: Any, columns: Mapping[str, str], source_wins: bool = False
+) -> Move:
     """Return the move of sealed columns into plaintext ones.
 
     Args:
         engine: with a keyring.
         target: a mapped class or a Table.
         columns: name of each plaintext column to that of its sealed one.
+        source_wins: whether a plaintext that differs is written anew.
 
     """
     sealed, pairs = pairs_of(target, columns)
@@ -112,7 +120,7 @@ def decrypt(engine: Engine, target: Any, columns: Mapping[str, str]) -> Move:
         slots,
         sealed.tenants,
         b"plaintext",
-        tuple(_changes(engine, pairs, values, slots)),
+        tuple(_changes(engine, pairs, values, slots, source_wins)),
         _left(engine, pairs, slots),
         tuple(
             (n, value_position(len(sealed.key), slots, n), slot.decoder(engine.dialect))
@@ -126,6 +134,7 @@ def _changes(
     pairs: Sequence[Pair],
     values: Sequence[ColumnValues],
     slots: Sequence[Slot],
+    source_wins: bool,
 ) -> list[Change]:
     width = len(tuple(slots[0].column.table.primary_key.columns))
     beside = len(slots) - len(pairs)
@@ -137,7 +146,7 @@ def _changes(
             continue
         decode = slots[plain].decoder(engine.dialect)
         at = value_position(width, slots, plain)
-        changes.append(Unseal(one, decode, at, width + number, plain))
+        changes.append(Unseal(one, decode, at, width + number, plain, source_wins))
         plain += 1
     return changes
 

@@ -35,9 +35,11 @@ class Seal(Change):
         plain_at: int,
         width: int,
         slot: int,
+        source_wins: bool,
     ) -> None:
         self.name = values.name
         self.slot = slot
+        self._source_wins = source_wins
         self._values = values
         self._decode = decode
         self._plain_at = plain_at
@@ -46,12 +48,16 @@ class Seal(Change):
     def apply(self, row: Row, new: list[Any]) -> bool:
         """Seal the plaintext, where there is no sealed value yet."""
         raw, stored = row[self._plain_at], row[self._sealed_at]
-        if stored is None:
-            if raw is None:
-                return False
-            new[self.slot] = self._values.seal_in(self._value(raw), row)
+        if stored is None and raw is None:
+            return False
+        value = None if raw is None else self._value(raw)
+        differs = stored is None or raw is None
+        if not differs and self._values.open_in(stored, row) != value:
+            differs = True
+        if differs and (stored is None or self._source_wins):
+            new[self.slot] = None if raw is None else self._values.seal_in(value, row)
             return True
-        if raw is None or self._values.open_in(stored, row) != self._value(raw):
+        if differs:
             raise MismatchError(
                 f"{self.name}: plaintext and sealed value differ; both were left alone"
             )
@@ -66,10 +72,16 @@ class SealLegacy(Change):
     """Seals what another library has encrypted in one column into another."""
 
     def __init__(
-        self, values: ColumnValues, plain_at: int, width: int, slot: int
+        self,
+        values: ColumnValues,
+        plain_at: int,
+        width: int,
+        slot: int,
+        source_wins: bool,
     ) -> None:
         self.name = values.name
         self.slot = slot
+        self._source_wins = source_wins
         self._values = values
         self._plain_at = plain_at
         self._sealed_at = width + slot
@@ -80,10 +92,12 @@ class SealLegacy(Change):
         if raw is None and stored is None:
             return False
         plain = None if raw is None else self._values.migrated(raw, row)
-        if stored is None and plain is not None:
-            new[self.slot] = self._values.seal_bytes_in(plain, row)
+        differs = stored is None or self._values.canonical(stored, row) != plain
+        if differs and (stored is None or self._source_wins):
+            values = self._values
+            new[self.slot] = None if plain is None else values.seal_bytes_in(plain, row)
             return True
-        if self._values.canonical(stored, row) != plain:
+        if differs:
             raise MismatchError(
                 f"{self.name}: legacy and sealed value differ; both were left alone"
             )
@@ -130,13 +144,16 @@ class SealAndIndex(Change):
         return changed
 
 
-def encrypt(engine: Engine, target: Any, columns: Mapping[str, str]) -> Move:
+def encrypt(
+    engine: Engine, target: Any, columns: Mapping[str, str], source_wins: bool = False
+) -> Move:
     """Return the move of plaintext columns into sealed ones.
 
     Args:
         engine: with a keyring.
         target: a mapped class or a Table.
         columns: name of each plaintext column to that of its sealed one.
+        source_wins: whether a sealed value that differs is sealed anew.
 
     """
     sealed, pairs = pairs_of(target, columns)
@@ -150,7 +167,7 @@ def encrypt(engine: Engine, target: Any, columns: Mapping[str, str]) -> Move:
     slots = (*plain, *written, *terms)
     beside = _beside(sealed.table, pairs)
     values = [values_of(engine, sealed, pair.sealed, slots, beside) for pair in pairs]
-    changes = _changes(engine, pairs, values, slots, len(plain))
+    changes = _changes(engine, pairs, values, slots, len(plain), source_wins)
     headers = [one.active_header() for one in values]
     return Move(
         Kind.ENCRYPT,
@@ -196,6 +213,7 @@ def _changes(
     values: Sequence[ColumnValues],
     slots: Sequence[Slot],
     first: int,
+    source_wins: bool,
 ) -> list[Change]:
     width = len(tuple(slots[0].column.table.primary_key.columns))
     changes: list[Change] = []
@@ -206,10 +224,10 @@ def _changes(
             continue
         at = value_position(width, slots, plain)
         if pair.sealed.type.legacy:
-            changes.append(SealLegacy(one, at, width, number))
+            changes.append(SealLegacy(one, at, width, number, source_wins))
         else:
             decode = slots[plain].decoder(engine.dialect)
-            changes.append(Seal(one, decode, at, width, number))
+            changes.append(Seal(one, decode, at, width, number, source_wins))
         plain += 1
     return changes
 
