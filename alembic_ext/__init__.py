@@ -20,6 +20,7 @@ from alembic_ext.blindindex import CreateBlindIndexOp, DropBlindIndexOp
 from alembic_ext.decrypt import DecryptColumnOp
 from alembic_ext.encrypt import EncryptColumnOp
 from alembic_ext.fence import DropSealFenceOp, SealFenceOp
+from alembic_ext.plainindex import CreatePlainIndexOp, DropPlainIndexOp
 from alembic_ext.record import ForgetSealedColumnOp, RecordSealedColumnOp
 from alembic_ext.reencrypt import ReencryptColumnsOp
 from alembic_ext.rename import RenameSealedColumnOp
@@ -29,8 +30,10 @@ from alembic_ext.storage import ChangeSealedStorageOp
 __all__ = [
     "ChangeSealedStorageOp",
     "CreateBlindIndexOp",
+    "CreatePlainIndexOp",
     "DecryptColumnOp",
     "DropBlindIndexOp",
+    "DropPlainIndexOp",
     "DropSealFenceOp",
     "EncryptColumnOp",
     "ForgetSealedColumnOp",

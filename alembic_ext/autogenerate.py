@@ -87,7 +87,9 @@ def _forget_dropped(
         at = upgrade.ops.index(op)
         names = recorded.get(state.place_of(op.table_name, op.schema), {})
         upgrade.ops[at:at] = [
-            ForgetSealedColumnOp(op.table_name, name, op.schema) for name in names
+            ForgetSealedColumnOp(op.table_name, name, op.schema)
+            for name, declaration in names.items()
+            if declaration != state.ON_ITS_WAY
         ]
 
 

@@ -97,10 +97,12 @@ class TableChanges:
                 self._ours.append(CreateBlindIndexOp(*place))
             return
         if type_.row_bound or type_.tenant_scoped:
+            how = f"sealed encrypt MODULE:MODEL --column {plain}={name}"
+            if not fills:
+                how = "sealed migrate MODULE:MODEL"
             warn(
                 f"{self._table.name}.{name} is bound to its row or tenant: only the "
-                "model knows how. Fill it with: sealed encrypt MODULE:MODEL --column "
-                f"{plain}={name}"
+                f"model knows how. Fill it with: {how}"
             )
             return
         self._found.take_terms(name, type_)
@@ -110,10 +112,16 @@ class TableChanges:
             # What looks at the plaintext goes first: it would be in the way.
             self._first += self._found.take_over(name)
             own = self._table.name, name, declared, None, schema
-            self._ours.append(EncryptColumnOp(*own, legacy=type_.legacy))
+            op = EncryptColumnOp(*own, legacy=type_.legacy)
+            # Another column takes its place: what stays is made anew.
+            kept = self._found.kept_indexes(column) if op.way == "swap" else []
+            self._first += kept
+            self._ours += [op, *(one.reverse() for one in kept)]
             return
         self._found.remove(added)
         dropped = self._found.take(ops.DropColumnOp, plain) is not None
+        if dropped:
+            self._first += self._found.take_over(plain)
         nullable = bool(column.nullable)
         whole = self._table.name, plain, declared, name, schema, dropped, nullable
         self._ours.append(EncryptColumnOp(*whole, legacy=type_.legacy))

@@ -117,8 +117,8 @@ def _decrypt(operations: Operations, op: DecryptColumnOp) -> None:
         if not is_done(operations, op):
             _decrypt_alone(operations, op)
     if not is_offline(operations):
+        # What says that it was done stays: the rest of the revision may fail.
         state.forget(operations, *place)
-        state.forget(operations, op.table_name, moving(op.column_name), op.schema)
 
 
 def _decrypt_alone(operations: Operations, op: DecryptColumnOp) -> None:

@@ -19,7 +19,7 @@ from alembic_ext.moving import check_keys, is_offline
 from alembic_ext.pair import encrypt_pair, is_done
 from alembic_ext.preflight import check_in_place
 from alembic_ext.strategy import Strategy
-from alembic_ext.swap import swap
+from alembic_ext.swap import moving, swap
 from sqlalchemy_sealed import EncryptedType
 from sqlalchemy_sealed.former import Legacy, legacy_of
 
@@ -136,6 +136,8 @@ def _encrypt(operations: Operations, op: EncryptColumnOp) -> None:
             _encrypt_alone(operations, op)
     if not is_offline(operations):
         state.record(operations, op.table_name, op.target, op.type_, op.schema)
+        # It may be decrypted again, in another revision.
+        state.forget(operations, op.table_name, moving(op.target), op.schema)
 
 
 def _encrypt_alone(operations: Operations, op: EncryptColumnOp) -> None:

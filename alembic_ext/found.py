@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from alembic.operations import ops
 
+from alembic_ext.plainindex import DropPlainIndexOp
 from sqlalchemy_sealed import EncryptedType
 
 __all__ = ["Found", "column_of", "is_on", "terms_of"]
@@ -98,7 +99,37 @@ class Found:
         taken: list[Any] = [*indexes, *constraints]
         for op in taken:
             self.remove(op)
-        return self._modify(taken)
+        return [one for op in taken for one in self._plain(op)]
+
+    def _plain(self, op: Any) -> list[ops.MigrateOperation]:
+        """Return the drop of an index as one that can be applied twice."""
+        schema = self._table.schema
+        if isinstance(op, ops.DropIndexOp) and op.index_name is not None:
+            index = op.to_index()
+            kind: Any = "unique index" if index.unique else "index"
+            columns = index.columns.keys()
+            place = str(op.index_name), self._table.name, columns
+            return [DropPlainIndexOp(*place, kind, schema)]
+        named = isinstance(op, ops.DropConstraintOp) and op.constraint_name is not None
+        if named and op.constraint_type == "unique":
+            place = str(op.constraint_name), self._table.name, _keys(op)
+            return [DropPlainIndexOp(*place, "unique constraint", schema)]
+        return self._modify([op])
+
+    def kept_indexes(self, column: sa.Column[Any]) -> list[DropPlainIndexOp]:
+        """Return the indexes of a column that model and database both have."""
+        created = {op.index_name for op in self.all(ops.CreateIndexOp)}
+        return [
+            DropPlainIndexOp(
+                str(index.name),
+                self._table.name,
+                index.columns.keys(),
+                "unique index" if index.unique else "index",
+                self._table.schema,
+            )
+            for index in self._table.indexes
+            if column.name in index.columns and index.name not in created
+        ]
 
     def take_terms(self, name: str, type_: EncryptedType[Any]) -> bool:
         """Remove the new columns of a blind index; tell whether there were any."""

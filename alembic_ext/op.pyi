@@ -3,8 +3,8 @@
 Written by tests/migrations/stub.py from the operations themselves; do not edit.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 from alembic.op import *
 
@@ -56,6 +56,25 @@ def create_blind_index(
 
     """
 
+def create_plain_index(
+    index_name: str,
+    table_name: str,
+    columns: Sequence[str],
+    *,
+    kind: Literal["index", "unique index", "unique constraint"] = "index",
+    schema: str | None = None,
+) -> None:
+    """Create an index of plaintext, if it is not there.
+
+    Args:
+        index_name: its name.
+        table_name: the table.
+        columns: names of its columns.
+        kind: ``"index"``, ``"unique index"`` or ``"unique constraint"``.
+        schema: of the table.
+
+    """
+
 def decrypt_column(
     table_name: str,
     column_name: str,
@@ -103,6 +122,25 @@ def drop_blind_index(
 
     Raises:
         CommandError: the type has no index.
+
+    """
+
+def drop_plain_index(
+    index_name: str,
+    table_name: str,
+    columns: Sequence[str],
+    *,
+    kind: Literal["index", "unique index", "unique constraint"] = "index",
+    schema: str | None = None,
+) -> None:
+    """Drop an index of plaintext, if it is there.
+
+    Args:
+        index_name: its name.
+        table_name: the table.
+        columns: names of its columns, for the way back.
+        kind: ``"index"``, ``"unique index"`` or ``"unique constraint"``.
+        schema: of the table.
 
     """
 

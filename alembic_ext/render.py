@@ -21,6 +21,11 @@ from alembic_ext.declared import pinned
 from alembic_ext.decrypt import DecryptColumnOp
 from alembic_ext.encrypt import EncryptColumnOp
 from alembic_ext.fence import DropSealFenceOp, SealFenceOp
+from alembic_ext.plainindex import (
+    CreatePlainIndexOp,
+    DropPlainIndexOp,
+    PlainIndexOp,
+)
 from alembic_ext.record import ForgetSealedColumnOp, RecordSealedColumnOp
 from alembic_ext.reencrypt import ReencryptColumnsOp
 from alembic_ext.rename import RenameSealedColumnOp
@@ -165,6 +170,16 @@ def _decrypt(context: AutogenContext, op: DecryptColumnOp) -> str:
 def _values(context: AutogenContext, op: ValuesOp, **more: Any) -> str:
     options = {"into": op.into, "drop": op.drop or None, "strategy": op.strategy}
     return _column(context, op, **options, **more)
+
+
+@renderers.dispatch_for(DropPlainIndexOp)
+@renderers.dispatch_for(CreatePlainIndexOp)
+def _plain_index(context: AutogenContext, op: PlainIndexOp) -> str:
+    drops = isinstance(op, DropPlainIndexOp)
+    name = "drop_plain_index" if drops else "create_plain_index"
+    kind = None if op.kind == "index" else op.kind
+    place = op.index_name, op.table_name, op.columns
+    return _call(context, name, *place, kind=kind, schema=op.schema)
 
 
 @renderers.dispatch_for(ForgetSealedColumnOp)

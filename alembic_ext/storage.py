@@ -16,7 +16,7 @@ from alembic.util import CommandError
 from alembic_ext import state
 from alembic_ext.alone import alone_with
 from alembic_ext.columnop import ColumnOp
-from alembic_ext.declared import of_field, pinned
+from alembic_ext.declared import from_json, of_field, pinned
 from alembic_ext.moving import is_offline, lend_engine
 from alembic_ext.redeclared import stored_otherwise
 from alembic_ext.swap import moving, swap
@@ -89,6 +89,8 @@ def _change(operations: Operations, op: ChangeSealedStorageOp) -> None:
         )
     place = op.table_name, op.column_name, op.schema
     refuse_fences(operations.get_bind(), op.table_name, op.schema, op.column_name)
+    if _is_done(operations, op):
+        return
     kind = of_field(op.type_, op.table_name, op.column_name)
     without = pinned(kind, kind.context, index=False)
     mark = moving(op.column_name)
@@ -96,6 +98,15 @@ def _change(operations: Operations, op: ChangeSealedStorageOp) -> None:
         swap(operations, *place, without, partial(_fill, operations, op), mark)
     state.change(operations, op.table_name, op.column_name, op.type_, op.schema)
     state.forget(operations, op.table_name, mark, op.schema)
+
+
+def _is_done(operations: Operations, op: ChangeSealedStorageOp) -> bool:
+    """Tell whether it has ended already, and the revision has not."""
+    known = state.recorded(operations.get_bind(), op.table_name, op.schema)
+    declaration = known.get(op.column_name, state.ON_ITS_WAY)
+    if declaration == state.ON_ITS_WAY:
+        return False
+    return from_json(declaration, op.type_.inner).storage == op.type_.storage
 
 
 def _fill(operations: Operations, op: ChangeSealedStorageOp, other: str) -> None:

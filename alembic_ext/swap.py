@@ -67,6 +67,7 @@ def swap(
         if other not in known and mark in state.recorded(connection, table, schema):
             return  # renamed already, and killed before the revision was written down
         nullable = stored[column]["nullable"]
+        _check_indexes(operations, table, column, schema)
     if other not in known:
         new: sa.Column[Any] = sa.Column(other, kind, nullable=True)
         operations.add_column(table, new, schema=schema)
@@ -95,4 +96,28 @@ def _check_both(
         raise CommandError(
             f"{table}.{column}: the columns are not what they were when this began. "
             "Another process is at it: wait, then apply the revision again"
+        )
+
+
+def _check_indexes(
+    operations: Operations, table: str, column: str, schema: str | None
+) -> None:
+    """Refuse a column whose indexes would go with it without a word.
+
+    Raises:
+        CommandError: naming them.
+
+    """
+    inspector = sa.inspect(operations.get_bind())
+    found: list[Any] = [
+        *inspector.get_indexes(table, schema=schema),
+        *inspector.get_unique_constraints(table, schema=schema),
+    ]
+    names = {str(one["name"]) for one in found if column in one["column_names"]}
+    if names:
+        raise CommandError(
+            f"{table}.{column} is replaced by another column, and "
+            f"{', '.join(sorted(names))} would go with it: drop it before "
+            "(op.drop_plain_index), and create what is to stay after "
+            "(op.create_plain_index). Nothing was changed"
         )

@@ -63,6 +63,11 @@ def dual_write(model: type, plain: str, sealed: str) -> None:
             f"{model.__name__}: {plain} is to be a plaintext column, and {sealed} a "
             "sealed one of the same table"
         )
+    if columns[0].onupdate is not None or columns[1].onupdate is not None:
+        raise ConfigurationError(
+            f"{model.__name__}: onupdate= of {plain} or {sealed} would write one of "
+            "them alone; assign the value in the application"
+        )
     columns[0].info[TWIN] = columns[1].name
     columns[1].info[TWIN] = columns[0].name
 

@@ -39,6 +39,7 @@ from sqlalchemy_sealed.fast import opener, sealer
 from sqlalchemy_sealed.field import Field
 from sqlalchemy_sealed.former import Legacy, check_former, legacy_of
 from sqlalchemy_sealed.index import BlindIndex
+from sqlalchemy_sealed.migrating import check_migration
 from sqlalchemy_sealed.options import SUITE_NAMES, accepted, check_options, suite_of
 from sqlalchemy_sealed.owned import OwnedType
 from sqlalchemy_sealed.padding import Blocks, Padding
@@ -153,7 +154,14 @@ class EncryptedType(SealedMarker, OwnedType[_T]):
         return sa.Text() if self.storage == "text" else sa.LargeBinary()
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """Return the database type of the envelope."""
+        """Return the database type of the envelope.
+
+        Raises:
+            ConfigurationError: Alembic asks, and ``env.py`` has not imported
+                ``alembic_ext``.
+
+        """
+        check_migration()
         if dialect.name in {"mysql", "mariadb"}:
             # BLOB and TEXT end at 64 KiB there; text must compare byte by byte.
             if self.storage == "text":

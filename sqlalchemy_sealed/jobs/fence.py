@@ -110,7 +110,14 @@ def _put_up(
     row = "" if engine.dialect.name == "postgresql" else "NEW."
     wanted = condition(engine, column, prefixes, row)
     fence = Fence(name, sealed.name, column.name, kind, kids, validated=False)
-    _alter(engine, up(engine, sealed, column, name, wanted), fence)
+    try:
+        _alter(engine, up(engine, sealed, column, name, wanted), fence)
+    except DBAPIError:
+        # Another process has put it up in the same moment.
+        known = {one.name: one for one in fences_of(engine, sealed.name)}
+        if name not in known or not stands(engine, sealed.table, name):
+            raise
+        return known[name]
     return fence
 
 

@@ -17,7 +17,7 @@ from sqlalchemy_sealed.columns import SOURCE, TERMS, TWIN
 from sqlalchemy_sealed.errors import SeparatedValueError
 from sqlalchemy_sealed.placement import BOUND
 
-__all__ = ["check_bound_update", "check_bound_upsert", "check_sent"]
+__all__ = ["check_bound_update", "check_bound_upsert", "check_sent", "check_twins"]
 
 
 def check_bound_update(table: Any, assigned: Iterable[Any]) -> None:
@@ -68,7 +68,7 @@ def check_sent(context: Any) -> None:
         )
     }
     names = {column.name for column in table.columns if column.key in given}
-    _check_twins(table, names)
+    check_twins(table, names)
     if isinstance(statement, dml.Insert):
         _check_inserted(table, names)
     elif "compiled_cache" not in context.execution_options:
@@ -77,9 +77,14 @@ def check_sent(context: Any) -> None:
         _check_written(table, names)
 
 
-def _check_twins(table: Table, names: set[str]) -> None:
-    """Refuse to write one of two columns that hold the same while values move."""
-    for column in table.columns:
+def check_twins(table: Any, names: set[Any]) -> None:
+    """Refuse to write one of two columns that hold the same while values move.
+
+    Raises:
+        SeparatedValueError: the other one is missing among the names.
+
+    """
+    for column in table.columns if isinstance(table, Table) else ():
         twin = column.info.get(TWIN)
         if twin is not None and column.name in names and twin not in names:
             raise SeparatedValueError(
@@ -140,6 +145,7 @@ def check_bound_upsert(insert: dml.Insert, assigned: Iterable[Any]) -> None:
     if not isinstance(table, Table) or not names:
         return
     check_bound_update(table, names)
+    check_twins(table, names)
     upsert = getattr(insert, "_post_values_clause", None)
     target = getattr(upsert, "inferred_target_elements", None) or ()
     key = {column.name for column in table.primary_key.columns}

@@ -8,7 +8,11 @@ from typing import Any, NoReturn
 from sqlalchemy.sql import dml, elements
 
 from sqlalchemy_sealed.errors import NotSearchableError
-from sqlalchemy_sealed.lint.bound import check_bound_update, check_bound_upsert
+from sqlalchemy_sealed.lint.bound import (
+    check_bound_update,
+    check_bound_upsert,
+    check_twins,
+)
 from sqlalchemy_sealed.lint.telling import (
     is_null,
     refuse_any,
@@ -31,6 +35,8 @@ def check_insert(insert: dml.Insert) -> None:
     _check_assignments(insert.table, insert)
     if insert.select is not None:
         names = insert._select_names or ()
+        targets = (_target(insert.table, name) for name in names)
+        check_twins(insert.table, {getattr(one, "name", None) for one in targets})
         columns = list(insert.select.selected_columns)
         if len(names) != len(columns):
             # text() among the columns: which is which cannot be told.
