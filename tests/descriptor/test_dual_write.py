@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from sqlalchemy import String, insert, select, text, update
+from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from sqlalchemy_sealed import BlindIndex, EncryptedType, dual_write, encrypted
@@ -117,6 +118,41 @@ def test_a_statement_that_writes_one_of_them(engine, model, name):
         with pytest.raises(SeparatedValueError, match="dual_write"):
             session.execute(update(model).values(ssn="x"))
     assert sealed.info
+
+
+def test_an_upsert_and_a_select_that_write_one_of_them(engine):
+    table = Typed.__table__
+    dialect = {"postgresql": postgresql, "sqlite": sqlite, "mysql": mysql}[engine.name]
+    both = {"id": 1, "ssn": "x", "ssn_encrypted": "x"}
+    upsert = dialect.insert(table).values(**both, ssn_encrypted_bidx=None)
+    if engine.name == "mysql":
+        upsert = upsert.on_duplicate_key_update(ssn="y")
+    else:
+        upsert = upsert.on_conflict_do_update(index_elements=["id"], set_={"ssn": "y"})
+    copied = insert(table).from_select(
+        ["id", "ssn"], select(table.c.id + 9, table.c.ssn)
+    )
+    for statement in (upsert, copied):
+        with (
+            engine.begin() as connection,
+            pytest.raises(SeparatedValueError, match="dual_write"),
+        ):
+            connection.execute(statement)
+
+
+def test_a_column_that_the_database_would_change_alone():
+    class Own(DeclarativeBase):
+        pass
+
+    class Stamped(Own):
+        __tablename__ = "stamped"
+
+        id: Mapped[int] = mapped_column(primary_key=True)
+        at: Mapped[str | None] = mapped_column(String(50), onupdate="now")
+        at_encrypted: Mapped[str | None] = mapped_column(EncryptedType(String(50)))
+
+    with pytest.raises(ConfigurationError, match="onupdate="):
+        dual_write(Stamped, "at", "at_encrypted")
 
 
 def test_bulk_inserts_of_both(engine):
