@@ -166,7 +166,9 @@ def _lookalikes(operations: Operations, op: ValuesOp) -> Iterator[str]:
     more = ", ..." if count > _NAMED else ""
     yield (
         f"{count} of its values begin as an envelope does ({TEXT_PREFIX}) without "
-        f"being one of this keyring, in the rows {named}{more}: change them first"
+        f"being one of this keyring, in the rows {named}{more}: either the keyring "
+        "lacks their key (sealed status shows which), or they are plaintext, which has "
+        "to be changed first"
     )
 
 

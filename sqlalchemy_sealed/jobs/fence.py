@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -54,6 +55,8 @@ __all__ = [
 ]
 
 _TRIES: Final = 20
+#: Seconds between looking for what another process is about to write down.
+_WHILE: Final = 0.1
 _PATIENCE: Final = {
     "postgresql": "SET LOCAL lock_timeout = '500ms'",
     "mysql": "SET SESSION lock_wait_timeout = 1",
@@ -113,12 +116,21 @@ def _put_up(
     try:
         _alter(engine, up(engine, sealed, column, name, wanted), fence)
     except DBAPIError:
-        # Another process has put it up in the same moment.
-        known = {one.name: one for one in fences_of(engine, sealed.name)}
-        if name not in known or not stands(engine, sealed.table, name):
+        other = _of_another(engine, sealed, name)
+        if other is None:
             raise
-        return known[name]
+        return other
     return fence
+
+
+def _of_another(engine: Engine, sealed: SealedTable, name: str) -> Fence | None:
+    """Return a fence that another process has put up in the same moment."""
+    for _ in range(_TRIES):
+        for fence in fences_of(engine, sealed.name):
+            if fence.name == name and stands(engine, sealed.table, name):
+                return fence
+        time.sleep(_WHILE)
+    return None
 
 
 def _name(table: str, column: str, kind: FenceKind) -> str:

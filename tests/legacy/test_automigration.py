@@ -165,20 +165,22 @@ def test_what_is_stopped_goes_on_at_the_next_start(url):
     engine.dispose()
 
 
-def start(url, barrier, found):
+def start(url, barrier, found, fence):
     engine = connect(url)
     barrier.wait()
-    auto_migrate(engine, Base, pace=Pace.full_speed())
+    auto_migrate(engine, Base, pace=Pace.full_speed(), fence=fence)
     found.put(os.getpid())
     engine.dispose()
     sys.exit(0)
 
 
-def test_many_processes_that_start_together(url):
+@pytest.mark.parametrize("fence", [False, True])
+def test_many_processes_that_start_together(url, fence):
     context = multiprocessing.get_context("fork")
     barrier, found = context.Barrier(4), context.Queue()
     processes = [
-        context.Process(target=start, args=(url, barrier, found)) for _ in range(4)
+        context.Process(target=start, args=(url, barrier, found, fence))
+        for _ in range(4)
     ]
     for process in processes:
         process.start()

@@ -129,9 +129,9 @@ WIDE = "ALTER TABLE patients ADD COLUMN {}"
         (WIDE.format("note VARCHAR(60) DEFAULT 'SECRET'"), "default in the database"),
         (WIDE.format("note INTEGER"), "no character column but INTEGER"),
         ("UPDATE patients SET note = 'sld:SECRET' WHERE id IN (7, 9)", "2 of its .*"
-         "in the rows 7, 9: change them first"),
+         "in the rows 7, 9: either the keyring"),
         ("UPDATE patients SET note = 'sld:SECRET' WHERE id < 20", "19 of its .*"
-         "in the rows 1, 2, 3, 4, 5, ...: change them first"),
+         "in the rows 1, 2, 3, 4, 5, ...: either the"),
     ],
 )  # fmt: skip
 def test_what_is_in_the_way_is_found_before_anything_is_written(
