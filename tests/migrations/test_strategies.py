@@ -209,6 +209,11 @@ def test_a_long_column_stays_as_long(project):
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_a_collation_that_ignores_case_goes(project):
     """Envelopes that differ in case only are different values."""
+    [(known,)] = project.rows(
+        "SELECT count(*) FROM pg_collation WHERE collprovider = 'i'"
+    )
+    if not known:
+        pytest.skip("this build of PostgreSQL, the embedded one, has no ICU")
     collation = "(provider = icu, locale = 'und-u-ks-level2', deterministic = false)"
     execute(
         project,
