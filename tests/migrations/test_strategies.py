@@ -18,6 +18,7 @@ from migrations.test_operations import (
     sealed_values,
 )
 from sqlalchemy import Column, String
+from sqlalchemy.exc import NotSupportedError
 from sqlalchemy_sealed import EncryptedType, Pace
 from sqlalchemy_sealed.jobs import steps
 from sqlalchemy_sealed.jobs.steps import Step
@@ -50,10 +51,12 @@ def seal(project, name="r2", kind=NOTE, more=""):
 
 def execute(project, *statements):
     engine = project.engine(keyring=False)
-    with engine.begin() as connection:
-        for statement in statements:
-            connection.execute(sa.text(statement))
-    engine.dispose()
+    try:
+        with engine.begin() as connection:
+            for statement in statements:
+                connection.execute(sa.text(statement))
+    finally:
+        engine.dispose()
 
 
 def note(project):
@@ -209,15 +212,13 @@ def test_a_long_column_stays_as_long(project):
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_a_collation_that_ignores_case_goes(project):
     """Envelopes that differ in case only are different values."""
-    [(known,)] = project.rows(
-        "SELECT count(*) FROM pg_collation WHERE collprovider = 'i'"
-    )
-    if not known:
-        pytest.skip("this build of PostgreSQL, the embedded one, has no ICU")
     collation = "(provider = icu, locale = 'und-u-ks-level2', deterministic = false)"
+    try:
+        execute(project, f"CREATE COLLATION ci {collation}")
+    except NotSupportedError:
+        pytest.skip("this build of PostgreSQL, the embedded one, has no ICU")
     execute(
         project,
-        f"CREATE COLLATION ci {collation}",
         'ALTER TABLE patients ALTER note TYPE TEXT COLLATE "ci"',
         "UPDATE patients SET note = 'SLD:upper' WHERE id = 1",
     )
