@@ -7,6 +7,7 @@ import random
 import re
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from alembic.util import CommandError
@@ -311,9 +312,11 @@ def test_an_asynchronous_env(project, driver):
     project.config.attributes["async_url"] = url
     project.env.write_text(ASYNC_ENV)
     encrypt(project, more=", drop=True")
-    project.upgrade()
-    assert sealed_values(project) == {n: ssn for n, ssn, _ in PLAIN}
-    project.downgrade("r1")
+    # In this thread asyncio.run() would drop the loop of other tests, unclosed.
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(project.upgrade).result()
+        assert sealed_values(project) == {n: ssn for n, ssn, _ in PLAIN}
+        thread.submit(project.downgrade, "r1").result()
     assert plaintext(project) == PLAIN
 
 
