@@ -10,7 +10,7 @@ from alembic.operations import Operations
 from alembic_ext.batch import batch_alter
 from alembic_ext.declared import pinned
 from alembic_ext.moving import is_offline
-from alembic_ext.table import columns_of
+from alembic_ext.table import columns_of, quoted_table
 from sqlalchemy_sealed import EncryptedType
 
 __all__ = [
@@ -123,7 +123,7 @@ def rename_column(
 ) -> None:
     """Rename a column and nothing else."""
     quote = operations.impl.dialect.identifier_preparer
-    place = quote.format_table(sa.Table(table, sa.MetaData(), schema=schema))
+    place = quoted_table(operations, table, schema)
     # The same on every supported database, and nothing is to be repeated in it.
     operations.execute(
         f"ALTER TABLE {place} RENAME COLUMN {quote.quote(old)} TO {quote.quote(new)}"
@@ -148,7 +148,7 @@ def rename_index(
         return
     dialect = operations.impl.dialect
     quote = dialect.identifier_preparer
-    place = quote.format_table(sa.Table(table, sa.MetaData(), schema=schema))
+    place = quoted_table(operations, table, schema)
     quoted = quote.quote(old), quote.quote(new)
     if dialect.name == "sqlite":  # which cannot rename one
         operations.drop_index(old, table_name=table, schema=schema)

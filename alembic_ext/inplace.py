@@ -15,7 +15,7 @@ from sqlalchemy.types import TypeEngine
 
 from alembic_ext.columnop import ValuesOp
 from alembic_ext.moving import is_offline
-from alembic_ext.table import columns_of, plain_type
+from alembic_ext.table import columns_of, plain_type, quoted_table
 from sqlalchemy_sealed import EncryptedType
 
 __all__ = ["is_in_place", "make_room", "restore"]
@@ -75,13 +75,7 @@ def _widen_bytes(
 ) -> None:
     stored = columns_of(operations.get_bind(), table, schema)[column]["type"]
     if not isinstance(stored, mysql.MEDIUMBLOB | mysql.LONGBLOB):
-        operations.alter_column(
-            table,
-            column,
-            type_=mysql.MEDIUMBLOB(),
-            schema=schema,
-            **_kept(operations, table, column, schema),
-        )
+        _retype(operations, table, column, schema, mysql.MEDIUMBLOB())
 
 
 def _alter(
@@ -96,13 +90,7 @@ def _alter(
     collation = getattr(stored, "collation", None)
     if isinstance(stored, kind) and collation == wide.collation:
         return
-    operations.alter_column(
-        table,
-        column,
-        type_=wide,
-        schema=schema,
-        **_kept(operations, table, column, schema),
-    )
+    _retype(operations, table, column, schema, wide)
 
 
 def _ignores(
@@ -110,8 +98,7 @@ def _ignores(
 ) -> bool:
     """Tell whether a collation of PostgreSQL takes different texts for equal ones."""
     connection = operations.get_bind()
-    quote = connection.dialect.identifier_preparer
-    place = quote.format_table(sa.Table(table, sa.MetaData(), schema=schema))
+    place = quoted_table(operations, table, schema)
     query = sa.text(
         "SELECT NOT c.collisdeterministic FROM pg_attribute a "
         "JOIN pg_collation c ON c.oid = a.attcollation "
@@ -120,15 +107,20 @@ def _ignores(
     return bool(connection.scalar(query, {"place": place, "name": column}))
 
 
-def _kept(
-    operations: Operations, table: str, column: str, schema: str | None
-) -> dict[str, Any]:
-    """Return what MODIFY would take from a column unless it is said again."""
-    if is_offline(operations):
-        return {}
-    found = columns_of(operations.get_bind(), table, schema)[column]
-    comment = found.get("comment")
-    return {"existing_nullable": found["nullable"], "existing_comment": comment}
+def _retype(
+    operations: Operations,
+    table: str,
+    column: str,
+    schema: str | None,
+    kind: TypeEngine[Any],
+) -> None:
+    """Change a type, and say again what MODIFY would take from the column."""
+    kept: dict[str, Any] = {}
+    if not is_offline(operations):
+        found = columns_of(operations.get_bind(), table, schema)[column]
+        kept["existing_nullable"] = found["nullable"]
+        kept["existing_comment"] = found.get("comment")
+    operations.alter_column(table, column, type_=kind, schema=schema, **kept)
 
 
 def restore(
@@ -155,8 +147,7 @@ def restore(
                 f"and does not become {kind!r} again"
             )
             return
-    kept = _kept(operations, table, column, schema)
-    operations.alter_column(table, column, type_=kind, schema=schema, **kept)
+    _retype(operations, table, column, schema, kind)
 
 
 def _longest(

@@ -28,7 +28,14 @@ from sqlalchemy.types import TypeEngine
 from sqlalchemy_sealed import EncryptedType
 from sqlalchemy_sealed.jobs.tables import fences
 
-__all__ = ["columns_of", "fenced", "plain_type", "refuse_fences", "table_of"]
+__all__ = [
+    "columns_of",
+    "fenced",
+    "plain_type",
+    "quoted_table",
+    "refuse_fences",
+    "table_of",
+]
 
 
 def table_of(
@@ -84,6 +91,12 @@ def plain_type(operations: Operations, kind: TypeEngine[Any]) -> TypeEngine[Any]
 def _length(kind: Any) -> int | None:
     found: int | None = kind.length
     return found
+
+
+def quoted_table(operations: Operations, name: str, schema: str | None) -> str:
+    """Return the name of a table as SQL has it, with its schema."""
+    quote = operations.impl.dialect.identifier_preparer
+    return quote.format_table(Table(name, MetaData(), schema=schema))
 
 
 def columns_of(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import warnings
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Connection, Table, and_, literal, select
@@ -12,8 +13,12 @@ from sqlalchemy import column as sql_column
 from sqlalchemy import table as sql_table
 from sqlalchemy.sql.elements import ColumnClause
 
-from sqlalchemy_sealed.closing import close_plaintext, migrating_columns
-from sqlalchemy_sealed.engine import protect
+from sqlalchemy_sealed.closing import (
+    PlaintextState,
+    close_plaintext,
+    migrating_columns,
+)
+from sqlalchemy_sealed.engine import protect, root_engine
 from sqlalchemy_sealed.envelope import SENTINEL, TEXT_PREFIX
 from sqlalchemy_sealed.errors import (
     ConfigurationError,
@@ -85,13 +90,15 @@ class AutoMigration:
     def run(self, pace: Pace | None) -> None:
         """Seal what is left, in this thread."""
         with synchronous(self._engine) as engine:
-            tables = _unfinished(engine, self._target)
+            states = close_plaintext(self._engine, self._target, fence=False)
+            tables = _unfinished(engine, self._target, states)
             if tables and not self._stopped:
                 self._job = Migration(engine, tables, pace=pace)
                 if self._stopped:
                     self._job.stop()
                 self.reports = self._job.run()
-        close_plaintext(self._engine, self._target, self._fence)
+        if tables or self._fence:
+            close_plaintext(self._engine, self._target, self._fence)
 
     def start(self, pace: Pace | None) -> None:
         """Seal what is left, in a thread that ends with the process."""
@@ -155,10 +162,10 @@ def auto_migrate(
             "there is nothing to migrate"
         )
     migration = AutoMigration(engine, target, fence)
-    if not binding_of(_sync(engine).dialect).has_keys:
+    if not binding_of(root_engine(engine).dialect).has_keys:
         names = ", ".join(f"{sealed.name}.{column.name}" for sealed, column in columns)
         # Plaintext is bound from now on: errors of other columns must not print it.
-        protect(_sync(engine))
+        protect(root_engine(engine))
         warnings.warn(
             f"no keyring is bound to the engine: {names} stay as they are, and what "
             "is optional is stored as plaintext. Set SEALED_KEYS and call "
@@ -173,22 +180,15 @@ def auto_migrate(
     return migration
 
 
-def _sync(engine: Any) -> Engine:
-    root: Engine = getattr(engine, "sync_engine", engine)
-    return root
-
-
-def _unfinished(engine: Engine, target: Any) -> list[Table]:
+def _unfinished(
+    engine: Engine, target: Any, states: Sequence[PlaintextState]
+) -> list[Table]:
     """Return the tables that still hold something that is not sealed.
 
     Columns that are fenced hold nothing; others are looked at, which finds the first
     such row at once, and reads the table once where there is none.
     """
-    open_ = {
-        (state.table, state.column)
-        for state in close_plaintext(engine, target, fence=False)
-        if not state.is_closed
-    }
+    open_ = {(one.table, one.column) for one in states if not one.is_closed}
     found: dict[str, Table] = {}
     with engine.connect() as connection:
         for sealed, column in migrating_columns(target):

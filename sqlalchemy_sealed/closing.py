@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sqlalchemy_sealed.engine import root_engine
 from sqlalchemy_sealed.errors import FenceError
 from sqlalchemy_sealed.jobs.beside import synchronous
 from sqlalchemy_sealed.jobs.fence import FenceKind, fence_in, fences_of
@@ -59,7 +60,7 @@ def close_plaintext(
             already are closed.
 
     """
-    closed = binding_of(getattr(engine, "sync_engine", engine).dialect).plaintext.closed
+    closed = binding_of(root_engine(engine).dialect).plaintext.closed
     found = []
     contexts: dict[str, list[PlaintextState]] = {}
     with synchronous(engine) as lent:

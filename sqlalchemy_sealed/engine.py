@@ -21,6 +21,7 @@ __all__ = [
     "hide_parameters",
     "plaintext_reads",
     "protect",
+    "root_engine",
     "scrub_error",
     "set_default_keyring",
 ]
@@ -47,7 +48,7 @@ def bind_keyring(engine: Engine | AsyncEngine, keyring: Keyring) -> None:
             "bind_keyring(engine, keyring) needs a Keyring: Keyring.from_env(), "
             "from_file(), from_directory() or generate()"
         )
-    root = _root(engine)
+    root = root_engine(engine)
     scope.binding_of(root.dialect).bind(keyring)
     protect(root)
 
@@ -75,7 +76,7 @@ def plaintext_reads(engine: Engine | AsyncEngine) -> Mapping[tuple[str, str], in
         Values by field id and ``"plaintext"`` or the name of a legacy format.
 
     """
-    return dict(scope.binding_of(_root(engine).dialect).plaintext.counts)
+    return dict(scope.binding_of(root_engine(engine).dialect).plaintext.counts)
 
 
 def protect(target: Engine | type[Engine]) -> None:
@@ -111,7 +112,13 @@ def hide_parameters(error: StatementError) -> None:
     error.params = None
 
 
-def _root(engine: Any) -> Engine:
+def root_engine(engine: Any) -> Engine:
+    """Return the synchronous engine that an engine, or a clone of it, was made from.
+
+    Raises:
+        ConfigurationError: it is no engine.
+
+    """
     root = getattr(engine, "sync_engine", engine)
     if not isinstance(root, Engine):
         raise ConfigurationError(

@@ -16,7 +16,7 @@ from sqlalchemy_sealed.errors import KeyFormatError
 from sqlalchemy_sealed.legacy.format import InvalidLegacyValue, LegacyFormat
 from sqlalchemy_sealed.legacy.material import KeyMaterial, KeySource
 
-__all__ = ["FernetTokens", "is_token"]
+__all__ = ["FernetTokens", "is_token", "open_token"]
 
 #: 0x80 and the first bytes of a time before the year 2106, in base64: "gAAAAA", of
 #: which the first may be lost; then what is left of the rest.
@@ -29,6 +29,20 @@ def is_token(stored: bytes) -> bool:
     One that is damaged is an error, and never plaintext.
     """
     return _TOKEN.search(stored) is not None
+
+
+def open_token(opener: Fernet | MultiFernet, stored: bytes) -> bytes:
+    """Return the plaintext of a token.
+
+    Raises:
+        InvalidLegacyValue: no key opens it.
+
+    """
+    try:
+        return opener.decrypt(stored)
+    except InvalidToken:
+        pass
+    raise InvalidLegacyValue
 
 
 class FernetTokens(LegacyFormat[MultiFernet]):
@@ -65,11 +79,7 @@ class FernetTokens(LegacyFormat[MultiFernet]):
     def decrypt(self, stored: bytes, beside: bytes | None = None) -> bytes:
         """Return the plaintext of a token."""
         del beside
-        try:
-            return self.secret.decrypt(stored)
-        except InvalidToken:
-            pass
-        raise InvalidLegacyValue
+        return open_token(self.secret, stored)
 
 
 def _padded(key: str) -> str:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import base64
 
-from cryptography.fernet import Fernet, InvalidToken
+from cryptography.fernet import Fernet
 
-from sqlalchemy_sealed.legacy.fernet import is_token
-from sqlalchemy_sealed.legacy.format import InvalidLegacyValue
+from sqlalchemy_sealed.legacy.fernet import is_token, open_token
 from sqlalchemy_sealed.legacy.utils import UtilsFormat
 
 __all__ = ["SqlalchemyUtilsFernet"]
@@ -31,8 +30,4 @@ class SqlalchemyUtilsFernet(UtilsFormat[Fernet]):
     def decrypt(self, stored: bytes, beside: bytes | None = None) -> bytes:
         """Return the plaintext of a token."""
         del beside
-        try:
-            return self.secret.decrypt(stored)
-        except InvalidToken:
-            pass
-        raise InvalidLegacyValue
+        return open_token(self.secret, stored)
