@@ -18,6 +18,7 @@ from alembic_ext.table import columns_of, table_of
 from sqlalchemy_sealed import EncryptedType, SuiteId
 from sqlalchemy_sealed.envelope import TEXT_PREFIX, to_text
 from sqlalchemy_sealed.jobs.literal import starts_with
+from sqlalchemy_sealed.jobs.rowkey import shown_key
 from sqlalchemy_sealed.jobs.slot import Form, Slot
 from sqlalchemy_sealed.scope import binding_of
 
@@ -160,9 +161,7 @@ def _lookalikes(operations: Operations, op: ValuesOp) -> Iterator[str]:
     if not count:
         return
     first = sa.select(*keys).where(wrong).order_by(*keys).limit(_NAMED)
-    named = ", ".join(
-        "/".join(str(part) for part in row) for row in connection.execute(first)
-    )
+    named = ", ".join(shown_key(row) for row in connection.execute(first))
     more = ", ..." if count > _NAMED else ""
     yield (
         f"{count} of its values begin as an envelope does ({TEXT_PREFIX}) without "

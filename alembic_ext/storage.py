@@ -24,6 +24,7 @@ from alembic_ext.table import refuse_fences, table_of
 from sqlalchemy_sealed import EncryptedType
 from sqlalchemy_sealed.envelope import from_text, has_shape, to_text
 from sqlalchemy_sealed.jobs.readrows import beyond
+from sqlalchemy_sealed.jobs.rowkey import shown_key
 
 __all__ = ["ChangeSealedStorageOp"]
 
@@ -154,7 +155,7 @@ def _sweep(engine: sa.Engine, table: sa.Table) -> int:
 def _changes(old: sa.Column[Any], rows: Sequence[Any]) -> Iterator[dict[str, Any]]:
     for *key, stored, present in rows:
         if stored is not None and not has_shape(stored):
-            named = "/".join(str(part) for part in key)
+            named = shown_key(key)
             raise CommandError(
                 f"{old.table.name}.{old.name}: the row {named} holds no envelope. "
                 "Nothing was changed: repair it, then apply the revision again"

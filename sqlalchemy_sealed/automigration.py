@@ -55,12 +55,19 @@ class AutoMigration:
 
     """
 
-    def __init__(self, engine: Engine | AsyncEngine, target: Any, fence: bool) -> None:
+    def __init__(
+        self,
+        engine: Engine | AsyncEngine,
+        target: Any,
+        fence: bool,
+        max_dead_letters: int | None = None,
+    ) -> None:
         self.reports: list[Report] = []
         self.error: Exception | None = None
         self._engine = engine
         self._target = target
         self._fence = fence
+        self._max_dead_letters = max_dead_letters
         self._job: Migration | None = None
         self._stopped = False
         self._thread: threading.Thread | None = None
@@ -93,7 +100,10 @@ class AutoMigration:
             states = close_plaintext(self._engine, self._target, fence=False)
             tables = _unfinished(engine, self._target, states)
             if tables and not self._stopped:
-                self._job = Migration(engine, tables, pace=pace)
+                allowed = self._max_dead_letters
+                self._job = Migration(
+                    engine, tables, pace=pace, max_dead_letters=allowed
+                )
                 if self._stopped:
                     self._job.stop()
                 self.reports = self._job.run()
@@ -129,6 +139,7 @@ def auto_migrate(
     background: bool = False,
     fence: bool = False,
     pace: Pace | None = None,
+    max_dead_letters: int | None = None,
 ) -> AutoMigration:
     """Seal the plaintext and legacy values of a target, when an application starts.
 
@@ -146,6 +157,7 @@ def auto_migrate(
             reading it become an error. Only where no process without keys, and none
             of a former release, writes to the table any more.
         pace: how fast; the default suits a live application.
+        max_dead_letters: values that may fail, as for :class:`Migration`.
 
     Returns:
         What was done, or is being done.
@@ -161,7 +173,7 @@ def auto_migrate(
             "no column of the target declares legacy=, plaintext= or optional=True: "
             "there is nothing to migrate"
         )
-    migration = AutoMigration(engine, target, fence)
+    migration = AutoMigration(engine, target, fence, max_dead_letters)
     if not binding_of(root_engine(engine).dialect).has_keys:
         names = ", ".join(f"{sealed.name}.{column.name}" for sealed, column in columns)
         # Plaintext is bound from now on: errors of other columns must not print it.

@@ -65,7 +65,12 @@ _PACE = (
     ),
 )
 _JOB = (
-    click.option("--max-dead-letters", type=click.IntRange(min=0), default=1000),
+    click.option(
+        "--max-dead-letters",
+        type=click.IntRange(min=0),
+        help="Values that may fail before the run stops.  [default: 1000, and none of "
+        "a legacy format that nothing authenticates]",
+    ),
     click.option(
         "--fence",
         type=click.Choice([kind.value for kind in FenceKind]),
@@ -104,7 +109,7 @@ _JOB = (
 class Running:
     """How a job is run, beside its pace."""
 
-    max_dead_letters: int
+    max_dead_letters: int | None
     fence: str | None
     settle: float | None
     workers: int

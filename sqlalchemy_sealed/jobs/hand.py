@@ -6,12 +6,14 @@ import time
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError
 
 from sqlalchemy_sealed.errors import ReencryptionError
 from sqlalchemy_sealed.jobs import steps
 from sqlalchemy_sealed.jobs.batch import Batch, ends_of
 from sqlalchemy_sealed.jobs.lease import Lease
 from sqlalchemy_sealed.jobs.progress import Counts
+from sqlalchemy_sealed.jobs.refusal import refused
 from sqlalchemy_sealed.jobs.write import Pending
 
 if TYPE_CHECKING:
@@ -31,15 +33,22 @@ class RangeInHand:
         self._reader = reader
         self._writer = writer
         self._pending: Pending | None = None
+        self._sent: Batch | None = None
         self._since = time.monotonic()
 
     def move(self) -> bool:
         """Move rows until the range ends, or the worker has to wait or stop."""
         try:
             return self._batches()
+        except IntegrityError as error:
+            refusal = error
         finally:
             if self._pending is not None:
                 self._pending.abandon()
+        # Not while it is handled: it quotes the row, and would be remembered.
+        worker = self._worker
+        assert self._sent is not None  # noqa: S101 - nothing else is refused
+        raise refused(worker.engine, worker.rows, self._sent, refusal)
 
     def _batches(self) -> bool:
         worker, lease = self._worker, self._lease
@@ -65,6 +74,7 @@ class RangeInHand:
             if worker.pacer.stop.is_set() or worker.pacer.reason() is not None:
                 worker.pacer.ask_again()
                 return False
+            self._sent = write.batch
             self._pending = write.submit(self._writer)
 
     def _settle(self) -> None:

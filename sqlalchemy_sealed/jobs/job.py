@@ -64,7 +64,9 @@ class Job(ABC):
         keyring: bound to the engine first, if given.
         batch_size: most rows of a transaction; the pace's by default.
         range_size: rows per range of the primary key, the share a worker takes.
-        max_dead_letters: values that may fail before a run is stopped.
+        max_dead_letters: values that may fail before a run is stopped; 1,000 by
+            default. Of a legacy format that nothing authenticates all values are tried
+            before the first is written, and none may fail unless this allows for it.
         on_progress: called with a :class:`Progress` after every batch.
         pace: how fast, and when to wait; the default suits a live application.
         fence: put up before a run is called complete.
@@ -83,7 +85,7 @@ class Job(ABC):
         keyring: Keyring | None = None,
         batch_size: int | None = None,
         range_size: int = 50_000,
-        max_dead_letters: int = 1000,
+        max_dead_letters: int | None = None,
         on_progress: Callable[[Progress], None] | None = None,
         pace: Pace | None = None,
         fence: FenceKind | None = None,

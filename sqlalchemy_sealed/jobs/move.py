@@ -20,6 +20,7 @@ from sqlalchemy import Column, ColumnElement, Table
 from sqlalchemy_sealed.fastcolumn import ColumnResealer
 from sqlalchemy_sealed.jobs.identity import Kind, RunIdentity
 from sqlalchemy_sealed.jobs.slot import Form, Slot
+from sqlalchemy_sealed.legacy.format import LegacyFormat
 from sqlalchemy_sealed.targets import primary_key
 
 __all__ = ["Change", "Left", "Move", "Row", "tenant_position", "value_position"]
@@ -53,6 +54,18 @@ class Change(ABC):
 
         """
 
+    def open_legacy(self, row: Row) -> bool:  # noqa: ARG002 - for those that have any
+        """Open what another library has written, if anything is still to be moved.
+
+        Returns:
+            whether the row has such a value.
+
+        Raises:
+            DecryptionError: it does not open.
+
+        """
+        return False
+
     def alone(self) -> Callable[[Any], Any] | None:
         """Return ``f(token)`` for new value or ``None``, if nothing else is needed."""
         return None
@@ -75,7 +88,7 @@ class Move:
         target: what values are moved to, such as headers of the active key.
         changes: computes the new values.
         left: the condition for rows that are left, or ``None`` where SQL cannot tell.
-        is_legacy: whether some values are opened by the key of another library.
+        legacy: formats of another library that some values may have.
         restored: for each plaintext slot that is written, where a row has the driver's
             value, and the function from it to the plaintext.
 
@@ -88,7 +101,9 @@ class Move:
     target: bytes
     changes: tuple[Change, ...] = field(compare=False)
     left: Left | None = field(compare=False, default=None)
-    is_legacy: bool = field(compare=False, default=False, kw_only=True)
+    legacy: tuple[LegacyFormat[Any], ...] = field(
+        compare=False, default=(), kw_only=True
+    )
     restored: tuple[tuple[int, int, Callable[[Any], Any]], ...] = field(
         compare=False, default=()
     )

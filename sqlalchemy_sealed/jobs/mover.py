@@ -9,13 +9,8 @@ from typing import Final
 
 from sqlalchemy import Engine
 
-from sqlalchemy_sealed.errors import (
-    PreflightError,
-    RunInterruptedError,
-    TargetChangedError,
-)
+from sqlalchemy_sealed.errors import RunInterruptedError, TargetChangedError
 from sqlalchemy_sealed.jobs import steps
-from sqlalchemy_sealed.jobs.deadletters import listed_keys
 from sqlalchemy_sealed.jobs.ending import Ending
 from sqlalchemy_sealed.jobs.fence import FenceKind
 from sqlalchemy_sealed.jobs.leftovers import Leftovers
@@ -24,7 +19,6 @@ from sqlalchemy_sealed.jobs.pace import Pace, Pacer
 from sqlalchemy_sealed.jobs.plan import PlannedRange, plan_ranges
 from sqlalchemy_sealed.jobs.preflight import Preflight, inspect_table
 from sqlalchemy_sealed.jobs.progress import Progress
-from sqlalchemy_sealed.jobs.rowkey import key_to_text
 from sqlalchemy_sealed.jobs.rows import rows_of
 from sqlalchemy_sealed.jobs.run import Run
 from sqlalchemy_sealed.jobs.runrow import RunRow
@@ -33,6 +27,7 @@ from sqlalchemy_sealed.jobs.signals import signals_of
 from sqlalchemy_sealed.jobs.stop import Stop
 from sqlalchemy_sealed.jobs.tables import create_tables
 from sqlalchemy_sealed.jobs.tally import Tally
+from sqlalchemy_sealed.jobs.trial import Trial
 from sqlalchemy_sealed.jobs.vacuum import Vacuum
 from sqlalchemy_sealed.jobs.worker import Worker
 from sqlalchemy_sealed.targets import SealedTable
@@ -40,6 +35,8 @@ from sqlalchemy_sealed.targets import SealedTable
 __all__ = ["Mover", "Options"]
 
 _LOOK_AGAIN: Final = 1.0
+#: Values that may fail where nothing else was asked for.
+_MAX_DEAD: Final = 1000
 
 
 @dataclass(frozen=True)
@@ -49,7 +46,8 @@ class Options:
     Args:
         pace: how fast, and when to wait.
         range_size: rows per range of the primary key.
-        max_dead_letters: values that may fail before a run is stopped.
+        max_dead_letters: values that may fail before a run is stopped; ``None`` for
+            1,000, and for none of a format that nothing authenticates.
         fence: what is fenced before a run is called complete.
         settle: seconds after which every process writes under the active key.
 
@@ -57,7 +55,7 @@ class Options:
 
     pace: Pace
     range_size: int = 50_000
-    max_dead_letters: int = 1000
+    max_dead_letters: int | None = None
     fence: FenceKind | None = None
     settle: float | None = None
 
@@ -82,6 +80,8 @@ class Mover:
         self.rows = rows_of(engine, move, options.pace.polite)
         self.run = Run(engine, move.identity)
         self.leftovers = Leftovers(engine, self.rows)
+        allowed = options.max_dead_letters
+        self._trial = Trial(engine, self.rows, allowed or 0)
         self.tally = Tally(self.run, report)
         pacer = Pacer(
             options.pace,
@@ -95,7 +95,7 @@ class Mover:
             self.run,
             pacer,
             self.tally,
-            options.max_dead_letters,
+            _MAX_DEAD if allowed is None else allowed,
             self._check,
         )
         self._ending = Ending(
@@ -120,6 +120,8 @@ class Mover:
                     f"{len(dead)} values of the first {tried} rows cannot be moved "
                     f"({why}): look at the keyring, and at sealed verify"
                 )
+        if not found.refusals:
+            found.refusals += self._trial.refusals()
         return found
 
     def preflight(self, count: bool = True) -> Preflight:
@@ -136,35 +138,14 @@ class Mover:
 
         """
         create_tables(self.engine)
-        found = schema_hash(self.engine, self.move)
-        self.preflight(count=False).check()
-        self._check_legacy_key()
-        joined = self.run.open(self.plan, found)
+        schema = schema_hash(self.engine, self.move)
+        found = self.preflight(count=False)
+        found.check()
+        found.refusals += self._trial.refusals()
+        found.check()
+        joined = self.run.open(self.plan, schema)
         steps.reached(steps.Step.OPENED)
         return joined
-
-    def _check_legacy_key(self) -> None:
-        """Refuse a key of a legacy format that opens little.
-
-        Where nothing authenticates, one value of some hundred passes for one by chance;
-        moving it would lose it.
-
-        Raises:
-            PreflightError: most of the values that were tried do not open.
-
-        """
-        if not self.move.is_legacy:
-            return
-        tried, dead = self.leftovers.sample()
-        listed = listed_keys(self.engine, self.move.name)
-        failed = {key_to_text(one.key) for one in dead}
-        new = failed - listed
-        if len(new) * 2 > tried - len(failed & listed):
-            raise PreflightError(
-                f"{self.move.name}: of {tried} rows that were tried, {len(failed)} "
-                "have a legacy value that does not open: look at the key, and at the "
-                "options of the format. Nothing was begun"
-            )
 
     def work(self, ranges: Callable[[], RunRow] | None = None) -> RunRow:
         """Work until the run is over, and return its row.

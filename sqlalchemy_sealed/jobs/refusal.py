@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, Final
 
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, StatementError
+from sqlalchemy import Engine
+from sqlalchemy.exc import (
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    SQLAlchemyError,
+    StatementError,
+)
 
 from sqlalchemy_sealed.engine import hide_parameters
 from sqlalchemy_sealed.errors import WriteRefusedError
+from sqlalchemy_sealed.jobs.batch import Batch
+from sqlalchemy_sealed.jobs.duplicates import duplicates
+from sqlalchemy_sealed.jobs.portable import PortableRows
 
-__all__ = ["shown"]
+__all__ = ["refused", "shown"]
 
 #: SQLSTATE of RAISE EXCEPTION in PL/pgSQL; the message is the application's.
 _RAISED: Final = "P0001"
@@ -17,6 +28,16 @@ _RAISED: Final = "P0001"
 _NUMBERS: Final = frozenset((4025, 3819, 1644))
 #: How SQLite begins when it quotes a text that is not UTF-8.
 _QUOTED: Final = "Could not decode to UTF-8"
+
+
+def refused(
+    engine: Engine, rows: PortableRows, batch: Batch, error: IntegrityError
+) -> BaseException:
+    """Return the error that is raised when a constraint has refused a batch."""
+    equal = ""
+    with suppress(SQLAlchemyError):  # what happened first is the one to tell
+        equal = duplicates(engine, rows, batch)
+    return _refused(rows.name, error.orig, equal)
 
 
 def shown(table: str, error: BaseException) -> BaseException:
@@ -50,12 +71,18 @@ def _number(cause: Any) -> int | None:
     return number if isinstance(number, int) else None
 
 
-def _refused(table: str, cause: Any) -> WriteRefusedError:
+def _refused(table: str, cause: Any, equal: str = "") -> WriteRefusedError:
     name = type(cause).__name__
     constraint = getattr(getattr(cause, "diag", None), "constraint_name", None)
     code = getattr(cause, "sqlstate", None) or getattr(cause, "sqlite_errorname", None)
     code = code or _number(cause)
     where = f" by the constraint {constraint}" if constraint else ""
+    if equal:
+        return WriteRefusedError(
+            f"{table}: the database refused a batch{where} ({name}, {code}), since "
+            f"values have to be unique: {equal}. Nothing of it was written; change one "
+            "of each pair, or declare the index without unique=True, and run again"
+        )
     return WriteRefusedError(
         f"{table}: the database refused a batch{where} ({name}, {code}). Nothing of it "
         "was written; change the constraint or the column, and run again. The row is "

@@ -11,12 +11,12 @@ import datetime as dt
 import decimal
 import json
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeAlias
 
 from sqlalchemy_sealed.errors import ConfigurationError
 
-__all__ = ["RowKey", "key_from_text", "key_to_text"]
+__all__ = ["RowKey", "key_from_text", "key_to_text", "shown_key"]
 
 RowKey: TypeAlias = tuple[Any, ...]
 
@@ -58,6 +58,12 @@ def key_to_text(key: RowKey) -> str:
         kind, write = known
         parts.append([kind, write(value)])
     return json.dumps(parts, separators=(",", ":"))
+
+
+def shown_key(key: Sequence[Any]) -> str:
+    """Return a primary key for a message: ``7``, or ``7/ada``."""
+    writes = (_WRITE.get(type(value), ("", str))[1] for value in key)
+    return "/".join(str(write(value)) for write, value in zip(writes, key, strict=True))
 
 
 def key_from_text(text: str) -> RowKey:

@@ -34,6 +34,7 @@ class ColumnValues:
     Attributes:
         name: the database name of the column.
         is_bound: whether a value needs its row.
+        has_legacy: whether the column may hold values of another library.
         reseal: ``reseal(stored)``, for values that do not.
         open: ``open(stored)``, for values that do not.
 
@@ -50,6 +51,7 @@ class ColumnValues:
         self.name = column.name
         self.is_bound = column.is_bound
         self.is_text = column.is_text
+        self.has_legacy = bool(column.type.legacy)
         self._binding = binding
         self._field = column.type.field()
         self._width = len(key)

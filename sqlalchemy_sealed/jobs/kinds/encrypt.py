@@ -7,141 +7,27 @@ listed, because nobody here can know which of the two is newer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Engine, Table, and_, or_
 
-from sqlalchemy_sealed.errors import ConfigurationError, MismatchError
+from sqlalchemy_sealed.errors import ConfigurationError
 from sqlalchemy_sealed.jobs.identity import Kind
 from sqlalchemy_sealed.jobs.kinds.fillindex import TermFiller, fillers_of
 from sqlalchemy_sealed.jobs.kinds.pair import Pair, pairs_of
 from sqlalchemy_sealed.jobs.kinds.reencrypt import other_header, sealed_slot, values_of
-from sqlalchemy_sealed.jobs.move import Change, Left, Move, Row, value_position
-from sqlalchemy_sealed.jobs.slot import Form, Slot, decoded
+from sqlalchemy_sealed.jobs.kinds.seal import (
+    SealAndIndex,
+    SealInPlace,
+    SealLegacy,
+    SealPlaintext,
+)
+from sqlalchemy_sealed.jobs.move import Change, Left, Move, value_position
+from sqlalchemy_sealed.jobs.slot import Form, Slot
 from sqlalchemy_sealed.jobs.values import ColumnValues
-from sqlalchemy_sealed.unsealed import is_unsealed
 
 __all__ = ["encrypt"]
-
-
-class Seal(Change):
-    """Seals the plaintext of one column into another."""
-
-    def __init__(
-        self,
-        values: ColumnValues,
-        decode: Callable[[Any], Any],
-        plain_at: int,
-        width: int,
-        slot: int,
-        source_wins: bool,
-    ) -> None:
-        self.name = values.name
-        self.slot = slot
-        self._source_wins = source_wins
-        self._values = values
-        self._decode = decode
-        self._plain_at = plain_at
-        self._sealed_at = width + slot
-
-    def apply(self, row: Row, new: list[Any]) -> bool:
-        """Seal the plaintext, where there is no sealed value yet."""
-        raw, stored = row[self._plain_at], row[self._sealed_at]
-        if stored is None and raw is None:
-            return False
-        value = None if raw is None else self._value(raw)
-        differs = stored is None or raw is None
-        if not differs and self._values.open_in(stored, row) != value:
-            differs = True
-        if differs and (stored is None or self._source_wins):
-            new[self.slot] = None if raw is None else self._values.seal_in(value, row)
-            return True
-        if differs:
-            raise MismatchError(
-                f"{self.name}: plaintext and sealed value differ; both were left alone"
-            )
-        return self._values.reseal_into(new, self.slot, stored, row)
-
-    def _value(self, raw: Any) -> Any:
-        value = decoded(self._decode, raw, self.name)
-        return value if self._values.before is None else self._values.before(value)
-
-
-class SealLegacy(Change):
-    """Seals what another library has encrypted in one column into another."""
-
-    def __init__(
-        self,
-        values: ColumnValues,
-        plain_at: int,
-        width: int,
-        slot: int,
-        source_wins: bool,
-    ) -> None:
-        self.name = values.name
-        self.slot = slot
-        self._source_wins = source_wins
-        self._values = values
-        self._plain_at = plain_at
-        self._sealed_at = width + slot
-
-    def apply(self, row: Row, new: list[Any]) -> bool:
-        """Seal the legacy value, where there is no sealed value yet."""
-        raw, stored = row[self._plain_at], row[self._sealed_at]
-        if raw is None and stored is None:
-            return False
-        plain = None if raw is None else self._values.migrated(raw, row)
-        differs = stored is None or self._values.canonical(stored, row) != plain
-        if differs and (stored is None or self._source_wins):
-            values = self._values
-            new[self.slot] = None if plain is None else values.seal_bytes_in(plain, row)
-            return True
-        if differs:
-            raise MismatchError(
-                f"{self.name}: legacy and sealed value differ; both were left alone"
-            )
-        return self._values.reseal_into(new, self.slot, stored, row)
-
-
-class SealInPlace(Change):
-    """Seals the plaintext or legacy value of a column where it is."""
-
-    def __init__(self, values: ColumnValues, width: int, slot: int) -> None:
-        self.name = values.name
-        self.slot = slot
-        self._values = values
-        self._at = width + slot
-
-    def apply(self, row: Row, new: list[Any]) -> bool:
-        """Seal the value, unless it is an envelope of this column."""
-        stored = row[self._at]
-        if stored is None:
-            return False
-        if not is_unsealed(stored, self._values.is_text):
-            # The shape without a known key, or a failed tag, is never plaintext.
-            return self._values.reseal_into(new, self.slot, stored, row)
-        # What is stored is what the application's own types have made of a value.
-        plain = self._values.migrated(stored, row)
-        new[self.slot] = self._values.seal_bytes_in(plain, row)
-        return True
-
-
-class SealAndIndex(Change):
-    """A change of a sealed value together with its index terms."""
-
-    def __init__(self, change: Change, fillers: Sequence[TermFiller]) -> None:
-        self.name = change.name
-        self.slot = change.slot
-        self._change = change
-        self._fillers = fillers
-
-    def apply(self, row: Row, new: list[Any]) -> bool:
-        """Seal the value and compute its terms."""
-        changed = self._change.apply(row, new)
-        for filler in self._fillers:
-            changed = filler.fill(row, new) or changed
-        return changed
 
 
 def encrypt(
@@ -177,7 +63,7 @@ def encrypt(
         b"".join(headers),
         tuple(_with_terms(changes, fillers(slots))),
         _left(engine, pairs, slots, headers),
-        is_legacy=any(pair.sealed.type.legacy for pair in pairs),
+        legacy=tuple(one for pair in pairs for one in pair.sealed.type.legacy),
     )
 
 
@@ -226,8 +112,9 @@ def _changes(
         if pair.sealed.type.legacy:
             changes.append(SealLegacy(one, at, width, number, source_wins))
         else:
+            place = at, width, number, source_wins
             decode = slots[plain].decoder(engine.dialect)
-            changes.append(Seal(one, decode, at, width, number, source_wins))
+            changes.append(SealPlaintext(one, *place, decode))
         plain += 1
     return changes
 
