@@ -9,7 +9,6 @@ Errors are raised outside ``except`` blocks: the cause of a failure (a
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
 from sqlalchemy_sealed.associated import row_context
@@ -30,6 +29,7 @@ from sqlalchemy_sealed.field import Field, describe
 from sqlalchemy_sealed.fieldkeys import FieldKey, FieldKeys
 from sqlalchemy_sealed.keys.key import Key
 from sqlalchemy_sealed.padding import unpad
+from sqlalchemy_sealed.quiet import quietly
 from sqlalchemy_sealed.scope import Binding
 from sqlalchemy_sealed.suites import (
     SALT_LENGTH,
@@ -159,7 +159,7 @@ class FieldCipher:
 
         """
         plain = self.open_bytes(stored, row)
-        value, failed = _attempt(self.field.codec.decode, plain)
+        value, failed = quietly(self.field.codec.decode, plain)
         if failed:
             raise MalformedEnvelopeError(
                 f"{self.field.context}: the value is authentic, but its plaintext is "
@@ -196,7 +196,7 @@ class FieldCipher:
         if not key.padded:
             return padded
         plain: bytes
-        plain, failed = _attempt(unpad, padded)
+        plain, failed = quietly(unpad, padded)
         if failed:
             raise MalformedEnvelopeError(
                 f"{self.field.context}: the value is authentic, but not padded"
@@ -375,10 +375,3 @@ def cipher_of(binding: Binding, field: Field, tenant: str | None = None) -> Fiel
         cipher = binding.ciphers.setdefault(name, made)
         assert isinstance(cipher, FieldCipher)  # noqa: S101 - for the type checker
     return cipher
-
-
-def _attempt(function: Callable[[bytes], Any], data: bytes) -> tuple[Any, bool]:
-    try:
-        return function(data), False
-    except Exception:  # noqa: BLE001 - its text and attributes may hold the value
-        return None, True

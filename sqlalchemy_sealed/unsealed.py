@@ -16,8 +16,9 @@ from sqlalchemy_sealed.codec.base import Codec
 from sqlalchemy_sealed.codec.plaintext import read_text, write_text
 from sqlalchemy_sealed.envelope import SENTINEL, TEXT_PREFIX
 from sqlalchemy_sealed.errors import LegacyFormatError, NotSealedError
-from sqlalchemy_sealed.legacy.format import InvalidLegacyValue, LegacyFormat, quietly
+from sqlalchemy_sealed.legacy.format import InvalidLegacyValue, LegacyFormat
 from sqlalchemy_sealed.policy import PlaintextPolicy
+from sqlalchemy_sealed.quiet import quietly
 
 __all__ = ["PlaintextReads", "Unsealed", "is_unsealed"]
 
@@ -166,7 +167,7 @@ class Unsealed:
         """Tell whether a stored form is a legacy value, and not only looks like one."""
         data = self._bytes(stored)
         known = [one for one in self.legacy if one.is_ascii and one.recognizes(data)]
-        return bool(known) and not quietly(lambda: self._open(known, data, None))[1]
+        return bool(known) and not quietly(self._open, known, data, None)[1]
 
     def _bytes(self, stored: Any) -> bytes:
         if isinstance(stored, str):

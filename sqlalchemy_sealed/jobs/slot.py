@@ -11,7 +11,7 @@ from sqlalchemy import Column, ColumnElement, Dialect, LargeBinary, Text, cast, 
 from sqlalchemy import types as sa
 
 from sqlalchemy_sealed.errors import ConfigurationError, EncodingError
-from sqlalchemy_sealed.legacy.format import quietly
+from sqlalchemy_sealed.quiet import quietly
 
 __all__ = ["Form", "Slot", "decoded"]
 
@@ -126,7 +126,7 @@ def decoded(decode: Callable[[Any], Any], raw: Any, name: str) -> Any:
         EncodingError: it is none of the declared type, as SQLite allows.
 
     """
-    value, failed = quietly(lambda: decode(raw))
+    value, failed = quietly(decode, raw)
     if failed:
         raise EncodingError(
             f"{name}: a stored plaintext is no value of its declared type; it is left "

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from functools import cached_property
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
@@ -13,6 +12,7 @@ from sqlalchemy_sealed.codec.plaintext import read_text
 from sqlalchemy_sealed.codec.scalar import BytesCodec
 from sqlalchemy_sealed.errors import KeyFormatError
 from sqlalchemy_sealed.legacy.material import KeyMaterial, KeySource
+from sqlalchemy_sealed.quiet import quietly
 
 __all__ = ["InvalidLegacyValue", "LegacyFormat"]
 
@@ -128,7 +128,7 @@ class LegacyFormat(ABC, Generic[_Secret]):
 
         """
         plain = self.decrypt(stored, beside)
-        value, failed = quietly(lambda: self.read(plain, codec))
+        value, failed = quietly(self.read, plain, codec)
         if failed:
             raise InvalidLegacyValue
         return value
@@ -142,11 +142,3 @@ class LegacyFormat(ABC, Generic[_Secret]):
     def __repr__(self) -> str:
         shown = ", ".join(f"{name}={value!r}" for name, value in self.options().items())
         return f"{type(self).__name__}({shown})"
-
-
-def quietly(function: Callable[[], Any]) -> tuple[Any, bool]:
-    """Call a function, and keep what it raises from holding a value."""
-    try:
-        return function(), False
-    except Exception:  # noqa: BLE001 - its text and attributes may hold the value
-        return None, True
