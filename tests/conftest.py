@@ -16,14 +16,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from servers import fresh_database, mariadb, mariadb_url, postgresql, postgresql_url
+from databasepool import drop_idle, own_database
+from servers import fresh_database, mariadb_url, postgresql_url
 from sqlalchemy import column, create_engine, event, inspect, select, table, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.orm import Session
 from sqlalchemy_sealed import Key, Keyring, bind_keyring
 from sqlalchemy_sealed.scope import binding_of
-
-__all__ = ["mariadb", "postgresql"]
 
 BACKENDS = ("sqlite", "postgresql", "mariadb")
 ASYNC_DRIVERS = {"aiosqlite": "sqlite", "asyncpg": "postgresql"}
@@ -83,8 +82,26 @@ def database_url(request, tmp_path):
         yield f"sqlite:///{tmp_path / 'own.db'}"
         return
     server = postgresql_url() if request.param == "postgresql" else mariadb_url()
-    with fresh_database(server) as url:
+    with own_database(server) as url:
         yield url
+
+
+@pytest.fixture
+def postgresql():
+    """Give the test a PostgreSQL database of its own."""
+    with own_database(postgresql_url()) as url:
+        yield url
+
+
+@pytest.fixture
+def mariadb():
+    """Give the test a MariaDB database of its own."""
+    with own_database(mariadb_url()) as url:
+        yield url
+
+
+def pytest_sessionfinish():
+    drop_idle()
 
 
 # Engines and sessions

@@ -13,7 +13,7 @@ MariaDB       SEALED_TEST_MARIADB_URL    Docker
 ============  =========================  ====================================
 
 With no server a test is skipped; where SEALED_TEST_REQUIRE_SERVERS is set, as in CI, it
-fails. In ``conftest.py``: ``from servers import mariadb, postgresql``.
+fails.
 """
 
 from __future__ import annotations
@@ -309,18 +309,38 @@ def _drop(connection: Connection, name: str) -> None:
     connection.execute(text(f"DROP DATABASE {name}"))
 
 
-@contextmanager
-def fresh_database(url: str) -> Iterator[str]:
-    """Create a database on this server, yield its URL, and drop it afterwards."""
+def create_database(server: str) -> str:
+    """Create a database on a server, and return its name."""
     name = f"sealed_{secrets.token_hex(6)}"
-    engine = create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
+    with _administration(server) as connection:
         _create(connection, name)
+    return name
+
+
+def drop_database(server: str, name: str) -> None:
+    """Drop a database, whoever is connected to it."""
+    with _administration(server) as connection:
+        _drop(connection, name)
+
+
+def _administration(server: str) -> Connection:
+    options = {"poolclass": NullPool, "isolation_level": "AUTOCOMMIT"}
+    return create_engine(server, **options).connect()
+
+
+def url_of(server: str, name: str) -> str:
+    """Return the URL of a database on a server."""
+    return _text(make_url(server).set(database=name))
+
+
+@contextmanager
+def fresh_database(server: str) -> Iterator[str]:
+    """Create a database on this server, yield its URL, and drop it afterwards."""
+    name = create_database(server)
     try:
-        yield _text(make_url(url).set(database=name))
+        yield url_of(server, name)
     finally:
-        with engine.connect() as connection:
-            _drop(connection, name)
+        drop_database(server, name)
 
 
 POSTGRESQL = Server(
@@ -344,17 +364,3 @@ def mariadb_url() -> str:
     # PyMySQL reads the certificates of the system for every connection, 20 ms each.
     url = make_url(MARIADB.url()).update_query_dict({"ssl_disabled": "true"})
     return _text(url)
-
-
-@pytest.fixture
-def postgresql() -> Iterator[str]:
-    """Give the test a PostgreSQL database of its own."""
-    with fresh_database(postgresql_url()) as url:
-        yield url
-
-
-@pytest.fixture
-def mariadb() -> Iterator[str]:
-    """Give the test a MariaDB database of its own."""
-    with fresh_database(mariadb_url()) as url:
-        yield url

@@ -54,8 +54,8 @@ class Change(ABC):
 
         """
 
-    def open_legacy(self, row: Row) -> bool:  # noqa: ARG002 - for those that have any
-        """Open what another library has written, if anything is still to be moved.
+    def open_unproven(self, row: Row) -> bool:  # noqa: ARG002 - for those that have any
+        """Open what is to be moved, where another library wrote what nothing proves.
 
         Returns:
             whether the row has such a value.

@@ -8,6 +8,7 @@ from typing import Final
 from sqlalchemy import Engine
 
 from sqlalchemy_sealed.errors import DecryptionError, EncodingError
+from sqlalchemy_sealed.jobs.batch import make_batch
 from sqlalchemy_sealed.jobs.deadletters import listed_keys
 from sqlalchemy_sealed.jobs.move import Row
 from sqlalchemy_sealed.jobs.portable import PortableRows
@@ -38,7 +39,7 @@ class Trial:
         self._rows = rows
         self._allowed = allowed
 
-    def refusals(self) -> Iterator[str]:
+    def refusals(self) -> list[str]:
         """Return why the run does not begin, for an error message.
 
         Where a format authenticates, a wrong key does no harm: a sample tells it. Where
@@ -48,17 +49,20 @@ class Trial:
         operator does not know of.
         """
         formats = self._rows.move.legacy
-        if any(not one.is_authenticated for one in formats):
-            yield from self._partly_wrong()
-        elif formats:
-            yield from self._mostly_wrong()
+        found = list(self._mostly_wrong()) if formats else []
+        if not found and any(not one.is_authenticated for one in formats):
+            found = list(self._partly_wrong())
+        return found
 
     def _mostly_wrong(self) -> Iterator[str]:
         listed = listed_keys(self._engine, self._rows.name)
         found = self._rows.left(_SAMPLE + len(listed))
         with self._engine.connect() as connection:
             rows = [] if found is None else connection.execute(found).all()
-        tried, failed = self._failed(rows, listed)
+        batch = make_batch(rows, self._rows.move)
+        failed = {key_to_text(one.key) for one in batch.dead}
+        tried = len(rows) - len(failed & listed)
+        failed -= listed
         if len(failed) * 2 > tried:
             yield (
                 f"of {tried} rows that were tried, {len(failed)} have a legacy value "
@@ -77,8 +81,8 @@ class Trial:
         if failed > self._allowed:
             rest = ", ..." if failed > _NAMED else ""
             yield (
-                f"of {tried} rows with a legacy value, {failed} do not open: the rows "
-                f"{', '.join(named)}{rest}. Nothing authenticates the format: "
+                f"{failed} of {tried} rows have a legacy value that does not open "
+                f"({', '.join(named)}{rest}). Nothing authenticates the format: "
                 "if they are under another key, some of its values open by chance and "
                 "would be sealed as garbage. Look at the key and at the options of the "
                 "format; if these values are known to be damaged, allow for them: "
@@ -125,7 +129,7 @@ class Trial:
         found = None
         for change in self._rows.move.changes:
             try:
-                found = change.open_legacy(row) or found
+                found = change.open_unproven(row) or found
             except (DecryptionError, EncodingError):
                 return False
         return found

@@ -34,7 +34,8 @@ class ColumnValues:
     Attributes:
         name: the database name of the column.
         is_bound: whether a value needs its row.
-        has_legacy: whether the column may hold values of another library.
+        has_unproven: whether the column may hold values of another library that
+            nothing authenticates.
         reseal: ``reseal(stored)``, for values that do not.
         open: ``open(stored)``, for values that do not.
 
@@ -51,7 +52,8 @@ class ColumnValues:
         self.name = column.name
         self.is_bound = column.is_bound
         self.is_text = column.is_text
-        self.has_legacy = bool(column.type.legacy)
+        legacy = column.type.legacy
+        self.has_unproven = any(not one.is_authenticated for one in legacy)
         self._binding = binding
         self._field = column.type.field()
         self._width = len(key)

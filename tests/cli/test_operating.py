@@ -16,11 +16,14 @@ import pytest
 from cli.test_commands import execute, key_file, sealed
 from job.application import Base, Person
 from job.shop import Base as ShopBase
-from servers import fresh_database, mariadb_url, postgresql_url
+from databasepool import own_database
+from servers import mariadb_url, postgresql_url
 from sqlalchemy import create_engine, insert, inspect, text
 
 from sqlalchemy_sealed import Keyring, bind_keyring
 from sqlalchemy_sealed.cli.keyfile import add_key, set_active
+
+pytestmark = pytest.mark.thorough
 
 __all__ = ["key_file", "sealed"]
 
@@ -33,7 +36,7 @@ def url(request, tmp_path):
         yield f"sqlite:///{tmp_path / 'operating.db'}"
         return
     server = postgresql_url() if request.param == "postgresql" else mariadb_url()
-    with fresh_database(server) as found:
+    with own_database(server) as found:
         yield found
 
 

@@ -9,7 +9,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from servers import fresh_database, mariadb_url, postgresql_url
+from databasepool import own_database
+from servers import mariadb_url, postgresql_url
 from sqlalchemy import Engine, create_engine, delete, event
 from sqlalchemy.exc import DBAPIError
 
@@ -133,7 +134,7 @@ def opened(database: str) -> Iterator[Place]:
             yield from _place(f"sqlite:///{directory}/faults.db")
         return
     server = postgresql_url() if database == "postgresql" else mariadb_url()
-    with fresh_database(server) as url:
+    with own_database(server) as url:
         yield from _place(url)
 
 

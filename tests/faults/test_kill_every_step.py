@@ -14,7 +14,8 @@ from collections.abc import Iterator
 
 import pytest
 from faults.place import DATABASES
-from servers import fresh_database, mariadb_url, postgresql_url
+from databasepool import own_database
+from servers import mariadb_url, postgresql_url
 from sqlalchemy import (
     Column,
     Engine,
@@ -34,6 +35,8 @@ from sqlalchemy_sealed.jobs import steps, tables
 from sqlalchemy_sealed.jobs.pace import Pace
 from sqlalchemy_sealed.jobs.steps import Step
 
+pytestmark = pytest.mark.thorough
+
 ROWS, BATCH, RANGE = 23, 3, 8
 OLD, NEW = Key(1, bytes([1]) * 32), Key(2, bytes([2]) * 32)
 KIND = EncryptedType(String)
@@ -50,7 +53,7 @@ def url(request, tmp_path_factory) -> Iterator[str]:
         yield f"sqlite:///{tmp_path_factory.mktemp('faults') / 'kill.db'}"
         return
     server = postgresql_url() if request.param == "postgresql" else mariadb_url()
-    with fresh_database(server) as found:
+    with own_database(server) as found:
         yield found
 
 

@@ -19,6 +19,8 @@ from sqlalchemy_sealed.jobs import ranges, steps, tables
 from sqlalchemy_sealed.jobs.portable import PortableRows, _PortableWrite
 from sqlalchemy_sealed.jobs.write import Pending
 
+pytestmark = pytest.mark.thorough
+
 MOST_SCHEDULES = 150
 
 

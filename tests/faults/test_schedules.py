@@ -11,6 +11,8 @@ from faults.schedule import play
 from faults.tally import Tally
 from faults.world import World
 
+pytestmark = pytest.mark.thorough
+
 FIRST_SEED = int(os.environ.get("SEALED_TEST_SEED", "20261126"))
 #: In slices, so that a failure stops one of them and several processes share them.
 SLICES, SCHEDULES = 4, 8

@@ -35,6 +35,8 @@ from sqlalchemy_sealed.errors import (
 from sqlalchemy_sealed.jobs import steps
 from sqlalchemy_sealed.jobs.steps import Step
 
+pytestmark = pytest.mark.thorough
+
 POSTGRESQL = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 MARIADB = pytest.mark.parametrize("database_url", ["mariadb"], indirect=True)
 SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

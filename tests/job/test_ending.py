@@ -29,6 +29,8 @@ from sqlalchemy_sealed.jobs.fence import (
 from sqlalchemy_sealed.jobs.steps import Step
 from sqlalchemy_sealed.targets import sealed_tables
 
+pytestmark = pytest.mark.thorough
+
 __all__ = ["people"]
 
 

@@ -19,6 +19,8 @@ from sqlalchemy_sealed import Keyring, bind_keyring
 from sqlalchemy_sealed.cli.keyfile import add_key, create_file, set_active
 from sqlalchemy_sealed.status import status
 
+pytestmark = pytest.mark.thorough
+
 ROWS = 6_000
 BATCH = 25
 #: Ten on the server that is most used; the schedules of tests/faults kill everywhere.

@@ -16,6 +16,8 @@ from sqlalchemy_sealed.jobs.pace import Pacer
 from sqlalchemy_sealed.jobs.signals import signals_of
 from sqlalchemy_sealed.jobs.stop import Stop
 
+pytestmark = pytest.mark.thorough
+
 __all__ = ["people"]
 
 

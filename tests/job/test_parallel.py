@@ -19,6 +19,8 @@ from sqlalchemy_sealed import ConfigurationError, Pace, Reencryption
 from sqlalchemy_sealed.cli.keyfile import environment_text
 from sqlalchemy_sealed.jobs.parallel import RangeTask
 
+pytestmark = pytest.mark.thorough
+
 COUNT = 400
 
 

@@ -27,6 +27,8 @@ from sqlalchemy_sealed.errors import PreflightError, SchemaChangedError
 from sqlalchemy_sealed.jobs import control, steps
 from sqlalchemy_sealed.jobs.steps import Step
 
+pytestmark = pytest.mark.thorough
+
 __all__ = ["people"]
 
 POSTGRESQL = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)

@@ -17,6 +17,8 @@ from sqlalchemy_sealed.jobs.pace import Pacer
 from sqlalchemy_sealed.jobs.steps import Step
 from sqlalchemy_sealed.jobs.transient import Trouble, trouble_of
 
+pytestmark = pytest.mark.thorough
+
 __all__ = ["people"]
 
 

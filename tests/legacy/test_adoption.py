@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
+
 import json
 
 from legacy.adoption import Person, check, fill, move
 from sqlalchemy import create_engine, text
 
 from sqlalchemy_sealed import Key, Keyring
+
+pytestmark = pytest.mark.thorough
 
 ROWS = 300
 KEY = Key(1, bytes(range(32)))

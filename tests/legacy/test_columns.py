@@ -213,7 +213,9 @@ def test_damaged_values_are_listed_and_left(patients, stored):
         connection.execute(
             text("UPDATE patients SET name = :v WHERE id = 4"), {"v": b"\xf5damaged"}
         )
-    [report] = small(Migration, patients, Base).run()
+    with pytest.raises(PreflightError, match=r"1 of 35 rows .* \(3\)\. Nothing"):
+        small(Migration, patients, Base).run()
+    [report] = small(Migration, patients, Base, max_dead_letters=2).run()
     assert report.counts.dead == 2
     assert {(d.row_key, d.error) for d in listed(patients)} == {
         ('[["i",3]]', "LegacyFormatError"),

@@ -19,6 +19,8 @@ from sqlalchemy_sealed import EncryptedType, Pace
 from sqlalchemy_sealed.jobs import steps
 from sqlalchemy_sealed.jobs.steps import Step
 
+pytestmark = pytest.mark.thorough
+
 SSN = "EncryptedType(sa.String(60))"
 UNDER_ITS_NAME = (
     f'op.encrypt_column("patients", "ssn", {SSN})',

@@ -15,6 +15,8 @@ from sqlalchemy import create_engine, text
 
 from sqlalchemy_sealed import IndexKey, Key
 
+pytestmark = pytest.mark.thorough
+
 EXAMPLE = Path(__file__).parents[2] / "examples" / "members"
 ROOT = EXAMPLE.parents[1]
 FIRST = 1000

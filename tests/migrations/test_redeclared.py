@@ -16,6 +16,8 @@ from sqlalchemy_sealed import Blocks, BlindIndex, Bucket, EncryptedType, Pace
 
 from alembic_ext import storage
 
+pytestmark = pytest.mark.thorough
+
 VALUES = {n: ssn for n, ssn, _ in PLAIN}
 KIND = EncryptedType(String(60))
 

@@ -13,6 +13,8 @@ from sqlalchemy.orm import DeclarativeBase, Session, mapped_column
 from sqlalchemy_sealed import BlindIndex, Bucket, EncryptedType, Pace
 from sqlalchemy_sealed.descriptor import encrypted
 
+pytestmark = pytest.mark.thorough
+
 VALUES = {n: ssn for n, ssn, _ in PLAIN}
 FIELD = "patients.ssn"
 # Before, Alembic fails where a table goes that another one refers to.

@@ -25,6 +25,8 @@ from sqlalchemy_sealed.jobs.steps import Step
 
 from alembic_ext import EncryptColumnOp
 
+pytestmark = pytest.mark.thorough
+
 TEXT = EncryptedType(String(60), storage="text")
 NOTES = {n: note for n, _, note in PLAIN}
 

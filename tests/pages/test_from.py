@@ -19,6 +19,8 @@ from cryptography.fernet import Fernet
 
 from sqlalchemy_sealed import Key
 
+pytestmark = pytest.mark.thorough
+
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(path.name for path in (ROOT / "docs").glob("FROM_*.md"))
 BLOCK = re.compile(r"^```(python|console)\n(.*?)^```$", re.DOTALL | re.MULTILINE)

@@ -18,6 +18,8 @@ from sqlalchemy_sealed.cipher import FieldCipher
 from sqlalchemy_sealed.envelope import SuiteId, from_text, to_text
 from sqlalchemy_sealed.padding import Blocks
 
+pytestmark = pytest.mark.thorough
+
 SEED = 20_261_123
 SHARDS, CASES = 10, 10_000
 MEMBERS = ["red", "GREEN", "caf\xe9", "a long name of a member"]

@@ -53,6 +53,8 @@ from sqlalchemy_sealed.keys.keyring import Keyring
 from sqlalchemy_sealed.padding import Blocks, Bucket, Padme, unpad
 from sqlalchemy_sealed.tlv import TAGS, decode_items, encode_items
 
+pytestmark = pytest.mark.thorough
+
 # The same examples in every run: a failure is a change of the code, never of luck.
 properties = settings(max_examples=100, deadline=None, database=None, derandomize=True)
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"

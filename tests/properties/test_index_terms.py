@@ -27,6 +27,8 @@ from sqlalchemy_sealed.indexer import Indexer, IndexField, IndexPart
 from sqlalchemy_sealed.normalize import NORMALIZERS
 from sqlalchemy_sealed.scope import Binding
 
+pytestmark = pytest.mark.thorough
+
 SEED = 20_261_124
 SHARDS, CASES = 4, 1000
 NULL = b"\xff\xff\xff\xff"

@@ -36,6 +36,8 @@ from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, aliased, mapped_column
 from sqlalchemy_sealed import BlindIndex, IndexKey, Key, Keyring, encrypted
 
+pytestmark = pytest.mark.thorough
+
 # The same examples in every run. An example is dozens of rows: they are not made
 # smaller, a failure prints the condition and what it found.
 properties = settings(

@@ -23,7 +23,10 @@ from sqlalchemy import create_engine, text
 from sqlalchemy_sealed import find_residue
 from sqlalchemy_sealed.residue.finding import Severity
 
-pytestmark = pytest.mark.parametrize("database_url", ["mariadb"], indirect=True)
+pytestmark = [
+    pytest.mark.thorough,
+    pytest.mark.parametrize("database_url", ["mariadb"], indirect=True),
+]
 
 
 def rows(engine, target=Patient) -> list[Severity]:

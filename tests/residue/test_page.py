@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 import re
 from pathlib import Path
 
@@ -9,6 +11,8 @@ from residue.patients import Base, Patient, contract, follow, seal
 
 from sqlalchemy_sealed import find_residue
 from sqlalchemy_sealed.residue.finding import How
+
+pytestmark = pytest.mark.thorough
 
 PAGE = (Path(__file__).parents[2] / "docs" / "RESIDUE.md").read_text()
 [CODE] = re.findall(r"^```python\n(.*?)^```$", PAGE, re.S | re.M)

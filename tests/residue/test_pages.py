@@ -8,6 +8,8 @@ import pytest
 
 from sqlalchemy_sealed.residue.sqlitepages import SqlitePages
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.mark.parametrize("size", [512, 4096, 65536])
 def test_bytes_in_every_kind_of_free_space_are_counted(tmp_path, size):

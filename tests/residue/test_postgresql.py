@@ -27,7 +27,10 @@ from sqlalchemy import Column, Integer, MetaData, String, Table, create_engine, 
 from sqlalchemy_sealed import EncryptedType, Encryption, bind_keyring, find_residue
 from sqlalchemy_sealed.residue.finding import Severity
 
-pytestmark = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+pytestmark = [
+    pytest.mark.thorough,
+    pytest.mark.parametrize("database_url", ["postgresql"], indirect=True),
+]
 
 REWRITE = "VACUUM (FULL, ANALYZE) patients"
 FENCE = "ALTER TABLE patients ADD CONSTRAINT fence CHECK (id > 0)"

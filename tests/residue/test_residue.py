@@ -28,6 +28,8 @@ from sqlalchemy_sealed import find_residue
 from sqlalchemy_sealed.cli.main import main
 from sqlalchemy_sealed.residue.finding import Severity
 
+pytestmark = pytest.mark.thorough
+
 EXPECTED = {
     "sqlite": {"rows", "free pages"},
     "postgresql": {"rows", "dropped columns", "statistics", "view"},

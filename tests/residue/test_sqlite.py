@@ -27,7 +27,10 @@ from sqlalchemy_sealed import bind_keyring, find_residue
 from sqlalchemy_sealed.residue import sqlite
 from sqlalchemy_sealed.residue.finding import Severity
 
-pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+pytestmark = [
+    pytest.mark.thorough,
+    pytest.mark.parametrize("database_url", ["sqlite"], indirect=True),
+]
 
 
 def test_the_log_holds_what_the_file_has_not_got_yet(database):

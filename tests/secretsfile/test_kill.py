@@ -30,6 +30,8 @@ from sqlalchemy_sealed.errors import SealedError
 
 from sqlalchemy_sealed.secretsfile import SecretsFile, migrate, rollback, rotate, store
 
+pytestmark = pytest.mark.thorough
+
 EVENTS = {"open", "os.rename", "os.link", "os.remove", "os.chmod", "os.truncate"}
 
 

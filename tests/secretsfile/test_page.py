@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from secretsfile.vaults import FERNET_KEY, tokens, write
 
+pytestmark = pytest.mark.thorough
+
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "SECRETS_FILE.md").read_text()
 SECRETS = {"slack_bot_token": "xoxb-1", "google": {"id": 7, "scopes": ["mail"]}}

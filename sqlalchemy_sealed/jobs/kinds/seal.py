@@ -116,10 +116,10 @@ class SealPlaintext(_SealBeside):
 class SealLegacy(_SealBeside):
     """Seals what another library has encrypted in one column into another."""
 
-    def open_legacy(self, row: Row) -> bool:
+    def open_unproven(self, row: Row) -> bool:
         """Open the legacy value, where there is no sealed value yet."""
-        raw = row[self._plain_at]
-        if raw is None or row[self._sealed_at] is not None:
+        raw, stored = row[self._plain_at], row[self._sealed_at]
+        if not self._values.has_unproven or raw is None or stored is not None:
             return False
         self._value(raw, row)
         return True
@@ -156,10 +156,10 @@ class SealInPlace(Change):
         new[self.slot] = self._values.seal_bytes_in(plain, row)
         return True
 
-    def open_legacy(self, row: Row) -> bool:
+    def open_unproven(self, row: Row) -> bool:
         """Open the value, where it is one of another library."""
         stored = row[self._at]
-        if not self._values.has_legacy or stored is None:
+        if not self._values.has_unproven or stored is None:
             return False
         if not is_unsealed(stored, self._values.is_text):
             return False
@@ -183,6 +183,6 @@ class SealAndIndex(Change):
             changed = filler.fill(row, new) or changed
         return changed
 
-    def open_legacy(self, row: Row) -> bool:
+    def open_unproven(self, row: Row) -> bool:
         """Open the legacy value that is sealed."""
-        return self._change.open_legacy(row)
+        return self._change.open_unproven(row)
