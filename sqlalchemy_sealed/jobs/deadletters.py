@@ -6,11 +6,11 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Engine, and_, delete, func, insert, select
+from sqlalchemy import Connection, Engine, and_, delete, func, insert, inspect, select
 
 from sqlalchemy_sealed.jobs.batch import DeadLetter
 from sqlalchemy_sealed.jobs.rowkey import RowKey, key_to_text
-from sqlalchemy_sealed.jobs.tables import database_time, dead_letters, has_tables
+from sqlalchemy_sealed.jobs.tables import database_time, dead_letters
 
 __all__ = ["DeadLetters", "ListedValue", "listed_keys"]
 
@@ -112,8 +112,8 @@ class DeadLetters:
 
 def listed_keys(engine: Engine, table: str) -> set[str]:
     """Return the keys of every row of a table that any run has listed, as JSON."""
-    if not has_tables(engine):
-        return set()
+    if not inspect(engine).has_table(dead_letters.name):
+        return set()  # no job was ever run here
     mine = dead_letters.c.table_name == table
     with engine.connect() as connection:
         return set(connection.scalars(select(dead_letters.c.row_key).where(mine)))
