@@ -62,14 +62,21 @@ def _make(
     )
 
 
-def _call(
+def _moving(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that every command that moves rows has."""
+    for add in (as_json, job_options, pace_options, key_options, target_options):
+        command = add(command)
+    return command
+
+
+def _move(
     kind: str,
     target: str,
     url: str,
     keys: Path | None,
     active: int | None,
-    columns: Mapping[str, str] | None,
-    options: dict[str, Any],
+    columns: Mapping[str, str] | None = None,
+    **options: Any,
 ) -> None:
     try:
         pace = pace_of(options)
@@ -81,36 +88,26 @@ def _call(
 
 
 @click.command()
-@target_options
-@key_options
-@pace_options
-@job_options
-@as_json
-def start(
-    target: str, url: str, keys: Path | None, active: int | None, **options: Any
-) -> None:
+@_moving
+def start(**options: Any) -> None:
     """Move every row to the active key, or join the run that is open.
 
     It may be killed at any moment; the same command goes on where it stopped.
     """
-    _call("reencrypt", target, url, keys, active, None, options)
+    _move("reencrypt", **options)
 
 
 @click.command("retry-dead")
-@target_options
-@key_options
-@pace_options
-@job_options
-@as_json
-def retry_dead(
-    target: str, url: str, keys: Path | None, active: int | None, **options: Any
-) -> None:
+@_moving
+def retry_dead(**options: Any) -> None:
     """Try the values of the last run again that could not be moved, and no others."""
     options["retry_dead"] = True
-    _call("reencrypt", target, url, keys, active, None, options)
+    _move("reencrypt", **options)
 
 
-def _columns(pairs: Sequence[str]) -> dict[str, str]:
+def _columns(
+    _context: click.Context, _option: click.Parameter, pairs: Sequence[str]
+) -> dict[str, str]:
     found = {}
     for pair in pairs:
         plain, equals, sealed = pair.partition("=")
@@ -129,82 +126,49 @@ _column_option = click.option(
     multiple=True,
     required=True,
     metavar="PLAINTEXT=SEALED",
+    callback=_columns,
     help="Database names of both columns, or one name for a character column that "
     "holds both, in place. May be given several times.",
 )
 
 
 @click.command()
-@target_options
 @_column_option
-@key_options
-@pace_options
-@job_options
-@as_json
-def encrypt(
-    target: str,
-    url: str,
-    columns: tuple[str, ...],
-    keys: Path | None,
-    active: int | None,
-    **options: Any,
-) -> None:
+@_moving
+def encrypt(**options: Any) -> None:
     """Seal plaintext columns for the first time; the plaintext stays where it is.
 
     It may be killed at any moment; the same command goes on where it stopped.
     """
-    _call("encrypt", target, url, keys, active, _columns(columns), options)
+    _move("encrypt", **options)
 
 
 @click.command()
-@target_options
 @_column_option
-@key_options
-@pace_options
-@job_options
-@as_json
-def decrypt(
-    target: str,
-    url: str,
-    columns: tuple[str, ...],
-    keys: Path | None,
-    active: int | None,
-    **options: Any,
-) -> None:
+@_moving
+def decrypt(**options: Any) -> None:
     """Open sealed columns into plaintext ones: the way back.
 
     It may be killed at any moment; the same command goes on where it stopped.
     """
-    _call("decrypt", target, url, keys, active, _columns(columns), options)
+    _move("decrypt", **options)
 
 
 @click.command("fill-index")
-@target_options
-@key_options
-@pace_options
-@job_options
-@as_json
-def fill_index(
-    target: str, url: str, keys: Path | None, active: int | None, **options: Any
-) -> None:
+@_moving
+def fill_index(**options: Any) -> None:
     """Compute the terms of every blind index from the values that are sealed.
 
     For a new index, or a new version of its key. It may be killed at any moment.
     """
-    _call("fill-index", target, url, keys, active, None, options)
+    _move("fill-index", **options)
 
 
 @click.command()
-@target_options
-@key_options
-@pace_options
-@job_options
-@as_json
-def migrate(
-    target: str, url: str, keys: Path | None, active: int | None, **options: Any
-) -> None:
+@_moving
+def migrate(**options: Any) -> None:
     """Seal what columns with legacy= or plaintext= still hold, where it is.
 
     It may be killed at any moment; the same command goes on where it stopped.
     """
-    _call("migrate", target, url, keys, active, None, options)
+    _move("migrate", **options)

@@ -10,6 +10,7 @@ from sqlalchemy import Engine, inspect, select
 from sqlalchemy_sealed.jobs.batch import Batch
 from sqlalchemy_sealed.jobs.portable import PortableRows
 from sqlalchemy_sealed.jobs.rowkey import RowKey, shown_key
+from sqlalchemy_sealed.jobs.slot import Form
 
 __all__ = ["duplicates"]
 
@@ -36,7 +37,10 @@ def duplicates(engine: Engine, rows: PortableRows, batch: Batch) -> str:
 
 
 def _unique(engine: Engine, rows: PortableRows) -> list[int]:
-    """Return the written columns that are unique by themselves."""
+    """Return the written columns of terms or envelopes that are unique by themselves.
+
+    Plaintext is not looked for: it would be sent to the database once more.
+    """
     inspector: Any = inspect(engine)
     place = rows.move.table.name, rows.move.table.schema
     known = [
@@ -44,7 +48,12 @@ def _unique(engine: Engine, rows: PortableRows) -> list[int]:
         *(one for one in inspector.get_indexes(*place) if one["unique"]),
     ]
     names = [one["column_names"] for one in known]
-    return [n for n in rows.move.written if [rows.move.slots[n].name] in names]
+    slots = rows.move.slots
+    return [
+        n
+        for n in rows.move.written
+        if slots[n].form is not Form.PLAIN and [slots[n].name] in names
+    ]
 
 
 def _pairs(

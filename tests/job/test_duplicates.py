@@ -15,7 +15,14 @@ from sqlalchemy import (
     insert,
     select,
 )
-from sqlalchemy_sealed import BlindIndex, EncryptedType, Encryption, IndexFill, Pace
+from sqlalchemy_sealed import (
+    BlindIndex,
+    Decryption,
+    EncryptedType,
+    Encryption,
+    IndexFill,
+    Pace,
+)
 from sqlalchemy_sealed.errors import WriteRefusedError
 
 PACES = pytest.mark.parametrize(
@@ -88,3 +95,18 @@ def test_an_index_that_is_added_later(engine, keyring):
         connection.exec_driver_sql("CREATE UNIQUE INDEX once ON people (name_bidx)")
     with pytest.raises(WriteRefusedError, match=r"7 and 8"):
         IndexFill(engine, people(INDEXED)).run()
+
+
+def test_plaintext_that_is_to_be_unique_is_not_asked_for(engine, keyring, statements):
+    key = Column("id", Integer, primary_key=True)
+    sealed = Column("name", EncryptedType(String))
+    plain = Column("plain", String(50), unique=True)
+    table = Table("people", MetaData(), key, sealed, plain)
+    table.create(engine)
+    with engine.begin() as connection:
+        rows = [{"id": n, "name": f"CANARY{n % 3}"} for n in range(6)]
+        connection.execute(insert(table), rows)
+    with pytest.raises(WriteRefusedError, match="refused a batch") as caught:
+        Decryption(engine, table, {"plain": "name"}).run()
+    assert "CANARY" not in "".join(traceback.format_exception(caught.value))
+    assert not any("plain IN" in one for one in statements)
