@@ -104,7 +104,7 @@ def test_plaintext_that_is_to_be_unique_is_not_asked_for(engine, keyring, statem
     table = Table("people", MetaData(), key, sealed, plain)
     table.create(engine)
     with engine.begin() as connection:
-        rows = [{"id": n, "name": f"CANARY{n % 3}"} for n in range(6)]
+        rows = [{"id": n, "name": f"CANARY{n % 3}"} for n in range(1, 7)]
         connection.execute(insert(table), rows)
     with pytest.raises(WriteRefusedError, match="refused a batch") as caught:
         Decryption(engine, table, {"plain": "name"}).run()
