@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Engine, and_, or_
 from sqlalchemy_sealed.envelope import TEXT_PREFIX
 from sqlalchemy_sealed.errors import EncodingError, MismatchError
 from sqlalchemy_sealed.jobs.identity import Kind
-from sqlalchemy_sealed.jobs.kinds.pair import Pair, pairs_of
+from sqlalchemy_sealed.jobs.kinds.pair import Placed, pairs_of, placed
 from sqlalchemy_sealed.jobs.kinds.reencrypt import sealed_slot, values_of
 from sqlalchemy_sealed.jobs.literal import starts_with
 from sqlalchemy_sealed.jobs.move import Change, Left, Move, Row, value_position
@@ -114,14 +114,15 @@ def decrypt(
     stored = [sealed_slot(pair.sealed, is_written=pair.in_place) for pair in pairs]
     slots = (*plain, *stored)
     values = [values_of(engine, sealed, pair.sealed, slots) for pair in pairs]
+    places = placed(pairs)
     return Move(
         Kind.DECRYPT,
         sealed.table,
         slots,
         sealed.tenants,
         b"plaintext",
-        tuple(_changes(engine, pairs, values, slots, source_wins)),
-        _left(engine, pairs, slots),
+        tuple(_changes(engine, places, values, slots, source_wins)),
+        _left(engine, places, slots),
         tuple(
             (n, value_position(len(sealed.key), slots, n), slot.decoder(engine.dialect))
             for n, slot in enumerate(plain)
@@ -131,40 +132,34 @@ def decrypt(
 
 def _changes(
     engine: Engine,
-    pairs: Sequence[Pair],
+    places: Sequence[Placed],
     values: Sequence[ColumnValues],
     slots: Sequence[Slot],
     source_wins: bool,
 ) -> list[Change]:
     width = len(tuple(slots[0].column.table.primary_key.columns))
-    beside = len(slots) - len(pairs)
     changes: list[Change] = []
-    plain = 0
-    for number, (pair, one) in enumerate(zip(pairs, values, strict=True), beside):
-        if pair.in_place:
-            changes.append(UnsealInPlace(one, width, number))
+    for one, own in zip(places, values, strict=True):
+        if one.plain is None:
+            changes.append(UnsealInPlace(own, width, one.sealed))
             continue
-        decode = slots[plain].decoder(engine.dialect)
-        at = value_position(width, slots, plain)
-        changes.append(Unseal(one, decode, at, width + number, plain, source_wins))
-        plain += 1
+        decode = slots[one.plain].decoder(engine.dialect)
+        at = value_position(width, slots, one.plain), width + one.sealed
+        changes.append(Unseal(own, decode, *at, one.plain, source_wins))
     return changes
 
 
-def _left(engine: Engine, pairs: Sequence[Pair], slots: Sequence[Slot]) -> Left:
-    beside = len(slots) - len(pairs)
-
+def _left(engine: Engine, places: Sequence[Placed], slots: Sequence[Slot]) -> Left:
     def left(columns: Sequence[ColumnElement[Any]]) -> ColumnElement[bool]:
         conditions: list[ColumnElement[bool]] = []
-        plain = 0
-        for number, pair in enumerate(pairs, beside):
-            if pair.in_place:
-                text = slots[number].bytewise(columns[number], engine.dialect)
+        for one in places:
+            sealed = columns[one.sealed]
+            if one.plain is None:
+                text = slots[one.sealed].bytewise(sealed, engine.dialect)
                 conditions.append(starts_with(text, TEXT_PREFIX, engine.dialect))
             else:
-                both = columns[number].is_not(None), columns[plain].is_(None)
+                both = sealed.is_not(None), columns[one.plain].is_(None)
                 conditions.append(and_(*both))
-                plain += 1
         return or_(*conditions)
 
     return left

@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Engine, Table, and_, or_
 from sqlalchemy_sealed.errors import ConfigurationError
 from sqlalchemy_sealed.jobs.identity import Kind
 from sqlalchemy_sealed.jobs.kinds.fillindex import TermFiller, fillers_of
-from sqlalchemy_sealed.jobs.kinds.pair import Pair, pairs_of
+from sqlalchemy_sealed.jobs.kinds.pair import Pair, Placed, pairs_of, placed
 from sqlalchemy_sealed.jobs.kinds.reencrypt import other_header, sealed_slot, values_of
 from sqlalchemy_sealed.jobs.kinds.seal import (
     SealAndIndex,
@@ -53,7 +53,8 @@ def encrypt(
     slots = (*plain, *written, *terms)
     beside = _beside(sealed.table, pairs)
     values = [values_of(engine, sealed, pair.sealed, slots, beside) for pair in pairs]
-    changes = _changes(engine, pairs, values, slots, len(plain), source_wins)
+    places = placed(pairs)
+    changes = _changes(engine, places, values, slots, source_wins)
     headers = [one.active_header() for one in values]
     return Move(
         Kind.ENCRYPT,
@@ -62,7 +63,7 @@ def encrypt(
         (*sealed.tenants, *beside),
         b"".join(headers),
         tuple(_with_terms(changes, fillers(slots))),
-        _left(engine, pairs, slots, headers),
+        _left(engine, places, slots, headers),
         legacy=tuple(one for pair in pairs for one in pair.sealed.type.legacy),
     )
 
@@ -95,48 +96,41 @@ def _with_terms(
 
 def _changes(
     engine: Engine,
-    pairs: Sequence[Pair],
+    places: Sequence[Placed],
     values: Sequence[ColumnValues],
     slots: Sequence[Slot],
-    first: int,
     source_wins: bool,
 ) -> list[Change]:
     width = len(tuple(slots[0].column.table.primary_key.columns))
     changes: list[Change] = []
-    plain = 0
-    for number, (pair, one) in enumerate(zip(pairs, values, strict=True), first):
-        if pair.in_place:
-            changes.append(SealInPlace(one, width, number))
+    for one, own in zip(places, values, strict=True):
+        if one.plain is None:
+            changes.append(SealInPlace(own, width, one.sealed))
             continue
-        at = value_position(width, slots, plain)
-        if pair.sealed.type.legacy:
-            changes.append(SealLegacy(one, at, width, number, source_wins))
+        at = value_position(width, slots, one.plain)
+        place = at, width, one.sealed, source_wins
+        if one.pair.sealed.type.legacy:
+            changes.append(SealLegacy(own, *place))
         else:
-            place = at, width, number, source_wins
-            decode = slots[plain].decoder(engine.dialect)
-            changes.append(SealPlaintext(one, *place, decode))
-        plain += 1
+            decode = slots[one.plain].decoder(engine.dialect)
+            changes.append(SealPlaintext(own, *place, decode))
     return changes
 
 
 def _left(
     engine: Engine,
-    pairs: Sequence[Pair],
+    places: Sequence[Placed],
     slots: Sequence[Slot],
     headers: Sequence[bytes],
 ) -> Left:
-    beside = sum(not pair.in_place for pair in pairs)
-
     def left(columns: Sequence[ColumnElement[Any]]) -> ColumnElement[bool]:
         conditions: list[ColumnElement[bool]] = []
-        plain = 0
-        for number, (pair, header) in enumerate(zip(pairs, headers, strict=True)):
-            at = beside + number
-            old = other_header(engine, slots[at], columns[at], header)
-            if not pair.in_place:
-                both = and_(columns[plain].is_not(None), columns[at].is_(None))
+        for one, header in zip(places, headers, strict=True):
+            sealed = columns[one.sealed]
+            old = other_header(engine, slots[one.sealed], sealed, header)
+            if one.plain is not None:
+                both = and_(columns[one.plain].is_not(None), sealed.is_(None))
                 old = or_(old, both)
-                plain += 1
             conditions.append(old)
         return or_(*conditions)
 

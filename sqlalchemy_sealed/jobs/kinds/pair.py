@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from sqlalchemy import Column, Table
 from sqlalchemy_sealed.errors import ConfigurationError
 from sqlalchemy_sealed.targets import SealedColumn, SealedTable, sealed_tables
 
-__all__ = ["Pair", "pairs_of"]
+__all__ = ["Pair", "Placed", "pairs_of", "placed"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,31 @@ class Pair:
     def in_place(self) -> bool:
         """Whether one column holds both, in turn."""
         return self.plain is self.sealed.column
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A pair, and the slots of a move that its columns are in.
+
+    Attributes:
+        pair: the pair.
+        sealed: number of the slot of the sealed column.
+        plain: number of that of the plaintext column; ``None`` in place.
+
+    """
+
+    pair: Pair
+    sealed: int
+    plain: int | None
+
+
+def placed(pairs: Sequence[Pair]) -> list[Placed]:
+    """Return pairs in the slots of a move: plaintext columns, then sealed ones."""
+    beside = [pair for pair in pairs if not pair.in_place]
+    return [
+        Placed(pair, n, None if pair.in_place else beside.index(pair))
+        for n, pair in enumerate(pairs, len(beside))
+    ]
 
 
 def pairs_of(
