@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
 from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
 
 from sqlalchemy_sealed.errors import RunInterruptedError, TargetChangedError
 from sqlalchemy_sealed.jobs import steps
@@ -19,6 +21,7 @@ from sqlalchemy_sealed.jobs.pace import Pace, Pacer
 from sqlalchemy_sealed.jobs.plan import PlannedRange, plan_ranges
 from sqlalchemy_sealed.jobs.preflight import Preflight, inspect_table
 from sqlalchemy_sealed.jobs.progress import Progress
+from sqlalchemy_sealed.jobs.refusal import shown
 from sqlalchemy_sealed.jobs.rows import rows_of
 from sqlalchemy_sealed.jobs.run import Run
 from sqlalchemy_sealed.jobs.runrow import RunRow
@@ -27,6 +30,7 @@ from sqlalchemy_sealed.jobs.signals import signals_of
 from sqlalchemy_sealed.jobs.stop import Stop
 from sqlalchemy_sealed.jobs.tables import create_tables
 from sqlalchemy_sealed.jobs.tally import Tally
+from sqlalchemy_sealed.jobs.transient import Trouble, trouble_of
 from sqlalchemy_sealed.jobs.trial import Trial
 from sqlalchemy_sealed.jobs.vacuum import Vacuum
 from sqlalchemy_sealed.jobs.worker import Worker
@@ -34,7 +38,11 @@ from sqlalchemy_sealed.targets import SealedTable
 
 __all__ = ["Mover", "Options"]
 
+_T = TypeVar("_T")
+
 _LOOK_AGAIN: Final = 1.0
+#: How often an opening is tried while other processes open the same run.
+_ATTEMPTS: Final = 5
 #: Values that may fail where nothing else was asked for.
 _MAX_DEAD: Final = 1000
 
@@ -111,6 +119,9 @@ class Mover:
 
     def try_out(self) -> Preflight:
         """Look at the table as before a run, and try some of its rows."""
+        return self._once_more(self._try_out)
+
+    def _try_out(self) -> Preflight:
         found = self.preflight()
         if self.leftovers.can_tell and not found.refusals:
             tried, dead = self.leftovers.sample()
@@ -137,6 +148,9 @@ class Mover:
             RunConflictError: a different run is open on the table.
 
         """
+        return self._once_more(self._open)
+
+    def _open(self) -> bool:
         create_tables(self.engine)
         schema = schema_hash(self.engine, self.move)
         found = self.preflight(count=False)
@@ -146,6 +160,20 @@ class Mover:
         joined = self.run.open(self.plan, schema)
         steps.reached(steps.Step.OPENED)
         return joined
+
+    def _once_more(self, turn: Callable[[], _T]) -> _T:
+        """Do something that may be repeated, while others are in the way of it."""
+        attempt = 0
+        while True:
+            try:
+                return turn()
+            except DBAPIError as error:
+                failed = error
+            # Not while it is handled: the error may quote a row.
+            attempt += 1
+            if trouble_of(failed) is not Trouble.BUSY or attempt == _ATTEMPTS:
+                raise shown(self.move.name, failed)
+            self.worker.pacer.sleep(random.uniform(0.0, 0.1 * attempt))  # noqa: S311 - not for secrets
 
     def work(self, ranges: Callable[[], RunRow] | None = None) -> RunRow:
         """Work until the run is over, and return its row.

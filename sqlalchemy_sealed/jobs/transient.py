@@ -37,6 +37,7 @@ _MYSQL = {
     1205: Trouble.BUSY,
     1213: Trouble.BUSY,
     1020: Trouble.BUSY,
+    1412: Trouble.BUSY,  # the definition has changed, "please retry transaction"
     1969: Trouble.TIMEOUT,
     3024: Trouble.TIMEOUT,
     1317: Trouble.TIMEOUT,
