@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
 
 from sqlalchemy_sealed.errors import DecryptionError
 from sqlalchemy_sealed.jobs.kinds.reencrypt import reencrypt, values_of
 from sqlalchemy_sealed.jobs.move import Row
+from sqlalchemy_sealed.jobs.refusal import shown
 from sqlalchemy_sealed.jobs.rowkey import RowKey, key_to_text
 from sqlalchemy_sealed.jobs.rows import reading_rows_of
 from sqlalchemy_sealed.jobs.values import ColumnValues
@@ -68,10 +70,20 @@ def verify(
         target: a declarative base, MetaData, model, Table, or a list of them.
         on_rows: called with the table and the rows read so far.
 
+    Raises:
+        WriteRefusedError: a stored text is no text at all, as SQLite allows.
+
     """
     results: list[ColumnVerification] = []
     for sealed in sealed_tables(target):
-        results += _verify_table(engine, sealed, on_rows)
+        try:
+            results += _verify_table(engine, sealed, on_rows)
+        except DBAPIError as error:
+            failed = error
+        else:
+            continue
+        # Not while it is handled: the error may quote a row.
+        raise shown(sealed.name, failed)
     return results
 
 

@@ -7,6 +7,7 @@ import logging
 import traceback
 import warnings
 from decimal import Decimal
+from functools import partial
 
 import pytest
 import sqlalchemy as sa
@@ -37,6 +38,7 @@ from sqlalchemy_sealed.errors import (
     SealedError,
 )
 from sqlalchemy_sealed.jobs.fence import drop_fence, fences_of
+from sqlalchemy_sealed.jobs.verification import verify
 from sqlalchemy_sealed.legacy import AesCbc, AesGcm, FernetTokens
 from sqlalchemy_sealed.targets import sealed_tables
 
@@ -161,8 +163,9 @@ def test_a_text_that_is_no_text(engine):
     legacy = EncryptedType(sa.String, storage="text", legacy=FernetTokens(KEY))
     column = Column("v", legacy)
     other = Table("people", MetaData(), Column("id", Integer, primary_key=True), column)
-    for job in (small(Migration, engine, one) for one in (table, other)):
-        for turn in (job.run, job.plan):
+    for one in (table, other):
+        job = small(Migration, engine, one)
+        for turn in (job.run, job.plan, partial(verify, engine, one)):
             with pytest.raises(SealedError, match="not valid UTF-8") as caught:
                 turn()
             shown = "".join(traceback.format_exception(caught.value))
