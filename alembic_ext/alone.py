@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
 import sqlalchemy as sa
@@ -58,6 +58,8 @@ def _unlock(connection: sa.Connection, statement: str) -> None:
     try:
         connection.execute(sa.text(statement))
     except sa.exc.DBAPIError:
-        # A transaction that has failed takes no statement; the lock ends with the
-        # connection.
+        # A transaction that has failed takes no statement, and the connection may go
+        # back to a pool with its locks.
         connection.rollback()
+        with suppress(sa.exc.DBAPIError):  # it is gone, and the lock with it
+            connection.execute(sa.text(statement))

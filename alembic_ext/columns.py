@@ -10,6 +10,7 @@ from alembic.operations import Operations
 from alembic_ext.batch import batch_alter
 from alembic_ext.declared import pinned
 from alembic_ext.moving import is_offline
+from alembic_ext.quoted import Quoted
 from alembic_ext.table import columns_of, quoted_table
 from sqlalchemy_sealed import EncryptedType
 
@@ -125,9 +126,8 @@ def rename_column(
     quote = operations.impl.dialect.identifier_preparer
     place = quoted_table(operations, table, schema)
     # The same on every supported database, and nothing is to be repeated in it.
-    operations.execute(
-        f"ALTER TABLE {place} RENAME COLUMN {quote.quote(old)} TO {quote.quote(new)}"
-    )
+    names = f"{quote.quote(old)} TO {quote.quote(new)}"
+    operations.execute(Quoted(f"ALTER TABLE {place} RENAME COLUMN {names}"))
 
 
 def index_name(table: str, column: str) -> str:
@@ -155,10 +155,11 @@ def rename_index(
         operations.create_index(new, table, [column], schema=schema)
     elif dialect.name == "postgresql":
         prefix = "" if schema is None else f"{quote.quote_schema(schema)}."
-        operations.execute(f"ALTER INDEX {prefix}{quoted[0]} RENAME TO {quoted[1]}")
+        renaming = f"{prefix}{quoted[0]} RENAME TO {quoted[1]}"
+        operations.execute(Quoted(f"ALTER INDEX {renaming}"))
     else:
         renaming = f"RENAME INDEX {quoted[0]} TO {quoted[1]}"
-        operations.execute(f"ALTER TABLE {place} {renaming}")
+        operations.execute(Quoted(f"ALTER TABLE {place} {renaming}"))
 
 
 def _has_index(

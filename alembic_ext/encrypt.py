@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -131,13 +132,14 @@ class EncryptColumnOp(ValuesOp):
 @Operations.implementation_for(EncryptColumnOp)
 def _encrypt(operations: Operations, op: EncryptColumnOp) -> None:
     check_keys(operations)
+    if not is_offline(operations):
+        # Left by the way back, whose revision has been written down by now.
+        state.forget(operations, op.table_name, moving(op.target), op.schema)
     with alone_with(operations, op.table_name, op.schema):
         if not is_done(operations, op):
             _encrypt_alone(operations, op)
     if not is_offline(operations):
         state.record(operations, op.table_name, op.target, op.type_, op.schema)
-        # It may be decrypted again, in another revision.
-        state.forget(operations, op.table_name, moving(op.target), op.schema)
 
 
 def _encrypt_alone(operations: Operations, op: EncryptColumnOp) -> None:
@@ -172,10 +174,23 @@ def _under_its_name(operations: Operations, op: EncryptColumnOp) -> None:
         encrypt_pair(operations, op, whole, op.column_name, op.column_name)
         return
     without = pinned(kind, kind.context, index=False, legacy=op.legacy)
-    fill = partial(
-        encrypt_pair, operations, op, without, op.column_name, source_wins=True
-    )
-    swap(operations, *place, without, fill, op.column_name)
-    if op.type_.index is not None:
-        create = CreateBlindIndexOp(op.table_name, op.column_name, kind, op.schema)
-        operations.invoke(create)
+    index = op.type_.index
+    if is_offline(operations) or index is None:
+        fill = partial(
+            encrypt_pair, operations, op, without, op.column_name, source_wins=True
+        )
+        swap(operations, *place, without, fill, op.column_name)
+        if index is not None:
+            create = CreateBlindIndexOp(op.table_name, op.column_name, kind, op.schema)
+            operations.invoke(create)
+        return
+    # Terms are computed on the way: what they refuse is refused while the plaintext
+    # is still in its place.
+    own = replace(index, column=index.column_name(op.column_name, 1))
+    indexed = pinned(kind, kind.context, own, legacy=op.legacy)
+
+    def fill_both(other: str) -> None:
+        add_sealed(operations, op.table_name, other, indexed, op.schema)
+        encrypt_pair(operations, op, indexed, op.column_name, other, source_wins=True)
+
+    swap(operations, *place, without, fill_both, op.column_name)

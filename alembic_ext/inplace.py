@@ -104,7 +104,9 @@ def _ignores(
         "JOIN pg_collation c ON c.oid = a.attcollation "
         "WHERE a.attrelid = to_regclass(:place) AND a.attname = :name"
     )
-    return bool(connection.scalar(query, {"place": place, "name": column}))
+    # A value, and no statement: percent signs are not doubled in it.
+    names = {"place": place.replace("%%", "%"), "name": column}
+    return bool(connection.scalar(query, names))
 
 
 def _retype(

@@ -13,7 +13,7 @@ from alembic.util import CommandError
 from sqlalchemy import Engine
 
 from sqlalchemy_sealed import Keyring, Pace
-from sqlalchemy_sealed.errors import KeyringNotBoundError
+from sqlalchemy_sealed.errors import KeyringNotBoundError, ReencryptionError
 from sqlalchemy_sealed.jobs.beside import synchronous
 from sqlalchemy_sealed.jobs.job import Job, Report
 from sqlalchemy_sealed.jobs.progress import Progress
@@ -77,7 +77,7 @@ def run_job(
     pace = context.opts.get("sealed_pace") or Pace()
     with context.autocommit_block(), lend_engine(operations) as engine:
         for _ in range(_PASSES):
-            reports = make(engine, pace=pace, on_progress=_Log()).run()
+            reports = _run(make(engine, pace=pace, on_progress=_Log()))
             _check(reports)
             if not compares or not any(one.counts.moved for one in reports):
                 return
@@ -86,6 +86,15 @@ def run_job(
         "keeps writing the column they come from: deploy what writes the new form, "
         "then apply the revision again"
     )
+
+
+def _run(job: Job) -> Sequence[Report]:
+    """Run a job; what ends it is told as Alembic tells errors, in a line."""
+    try:
+        return job.run()
+    except ReencryptionError as error:
+        reason = str(error)
+    raise CommandError(reason)
 
 
 @contextmanager

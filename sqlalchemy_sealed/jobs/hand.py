@@ -48,7 +48,9 @@ class RangeInHand:
         # Not while it is handled: it quotes the row, and would be remembered.
         worker = self._worker
         assert self._sent is not None  # noqa: S101 - nothing else is refused
-        raise refused(worker.engine, worker.rows, self._sent, refusal)
+        instead = refused(worker.engine, worker.rows, self._sent, refusal)
+        del refusal  # a traceback may be kept with the variables of this call
+        raise instead
 
     def _batches(self) -> bool:
         worker, lease = self._worker, self._lease

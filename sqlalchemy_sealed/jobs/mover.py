@@ -22,6 +22,7 @@ from sqlalchemy_sealed.jobs.plan import PlannedRange, plan_ranges
 from sqlalchemy_sealed.jobs.preflight import Preflight, inspect_table
 from sqlalchemy_sealed.jobs.progress import Progress
 from sqlalchemy_sealed.jobs.refusal import shown
+from sqlalchemy_sealed.jobs.rowkey import RowKey
 from sqlalchemy_sealed.jobs.rows import rows_of
 from sqlalchemy_sealed.jobs.run import Run
 from sqlalchemy_sealed.jobs.runrow import RunRow
@@ -89,7 +90,7 @@ class Mover:
         self.run = Run(engine, move.identity)
         self.leftovers = Leftovers(engine, self.rows)
         allowed = options.max_dead_letters
-        self._trial = Trial(engine, self.rows, allowed or 0)
+        self.trial = Trial(engine, self.rows, allowed or 0)
         self.tally = Tally(self.run, report)
         pacer = Pacer(
             options.pace,
@@ -132,8 +133,17 @@ class Mover:
                     f"({why}): look at the keyring, and at sealed verify"
                 )
         if not found.refusals:
-            found.refusals += self._trial.refusals()
+            found.refusals += self.trial.refusals()
         return found
+
+    def try_rows(self, keys: Sequence[RowKey]) -> None:
+        """Try the legacy values of some rows, before they are moved.
+
+        Raises:
+            PreflightError: more of them than allowed do not open.
+
+        """
+        self._once_more(partial(self.trial.check, keys))
 
     def preflight(self, count: bool = True) -> Preflight:
         """Look at the table, and write nothing."""
@@ -155,7 +165,7 @@ class Mover:
         schema = schema_hash(self.engine, self.move)
         found = self.preflight(count=False)
         found.check()
-        found.refusals += self._trial.refusals()
+        found.refusals += self.trial.refusals()
         found.check()
         joined = self.run.open(self.plan, schema)
         steps.reached(steps.Step.OPENED)
@@ -172,7 +182,9 @@ class Mover:
             # Not while it is handled: the error may quote a row.
             attempt += 1
             if trouble_of(failed) is not Trouble.BUSY or attempt == _ATTEMPTS:
-                raise shown(self.move.name, failed)
+                instead = shown(self.move.name, failed)
+                del failed  # a traceback may be kept with the variables of this call
+                raise instead
             self.worker.pacer.sleep(random.uniform(0.0, 0.1 * attempt))  # noqa: S311 - not for secrets
 
     def work(self, ranges: Callable[[], RunRow] | None = None) -> RunRow:

@@ -10,12 +10,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     ColumnClause,
     ColumnElement,
     Connection,
     Engine,
     and_,
     column,
+    literal,
     or_,
     select,
     table,
@@ -87,7 +89,8 @@ class ReadRows:
         """Read the rows with these keys, in key order."""
         chosen: ColumnElement[bool]
         if self.width == 1:
-            chosen = self.keys[0].in_([key[0] for key in keys])
+            # Each for itself: in one list, all would have the type of the first.
+            chosen = self.keys[0].in_([_bound(key[0]) for key in keys])
         else:
             chosen = tuple_(*self.keys).in_(keys)
         rows = connection.execute(self.page(None, None).where(chosen)).all()
@@ -100,6 +103,11 @@ class ReadRows:
             return None
         found = self.page(None, None).order_by(None).where(self.move.left(self.values))
         return found.limit(limit) if limit is not None else found
+
+
+def _bound(value: Any) -> ColumnElement[Any]:
+    # A driver may choose the least type that holds a number; the column decides here.
+    return literal(value, BigInteger()) if isinstance(value, int) else literal(value)
 
 
 def beyond(

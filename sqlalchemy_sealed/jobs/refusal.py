@@ -48,7 +48,8 @@ def shown(table: str, error: BaseException) -> BaseException:
     """
     if isinstance(error, DBAPIError) and _is_refusal(error):
         return _refused(table, error.orig)
-    if isinstance(error, DBAPIError) and str(error.orig).startswith(_QUOTED):
+    # SQLite's driver is asked without SQLAlchemy, too.
+    if str(getattr(error, "orig", error)).startswith(_QUOTED):
         return WriteRefusedError(
             f"{table}: a stored text is not valid UTF-8, so that the driver cannot "
             "read it. Nothing was written; repair it, and run again. It is not shown, "

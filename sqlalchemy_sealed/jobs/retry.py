@@ -24,6 +24,11 @@ def retry_dead(mover: Mover) -> Counts | None:
     """Move the listed rows of a table's last run of this kind, if there are any.
 
     What can be moved now is taken off the list; the rest stays on it.
+
+    Raises:
+        PreflightError: legacy values still do not open, more than allowed for, and
+            nothing authenticates those that do.
+
     """
     engine, run = mover.engine, mover.run
     create_tables(engine)
@@ -40,11 +45,11 @@ def retry_dead(mover: Mover) -> Counts | None:
     if found is None:
         return None
     run.id = found
-    keys = sorted(run.dead.keys(engine))
+    keys = [key_from_text(key) for key in sorted(run.dead.keys(engine))]
+    mover.try_rows(keys)
     total = Counts()
     for start in range(0, len(keys), _CHUNK):
-        chunk = [key_from_text(key) for key in keys[start : start + _CHUNK]]
-        done = _try(mover, chunk)
+        done = _try(mover, keys[start : start + _CHUNK])
         if isinstance(done, BaseException):
             raise done
         total += done

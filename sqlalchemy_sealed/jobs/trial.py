@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from sqlalchemy import Engine
 
-from sqlalchemy_sealed.errors import DecryptionError, EncodingError
+from sqlalchemy_sealed.errors import (
+    DecryptionError,
+    EncodingError,
+    LegacyFormatError,
+    NotSealedError,
+    PreflightError,
+)
 from sqlalchemy_sealed.jobs.batch import make_batch
 from sqlalchemy_sealed.jobs.deadletters import listed_keys
 from sqlalchemy_sealed.jobs.move import Row
@@ -19,18 +25,26 @@ __all__ = ["Trial"]
 _PAGE: Final = 1000
 #: Rows that are tried where a value under another key is always noticed.
 _SAMPLE: Final = 100
+#: Fewer failures than that may be damage.
+_MANY: Final = 10
 #: Rows that a message names.
 _NAMED: Final = 5
+_LEGACY: Final = frozenset(one.__name__ for one in (LegacyFormatError, NotSealedError))
 
 
 class Trial:
     """Opens what another library has encrypted, and writes nothing.
 
+    Where a format authenticates, a wrong key does no harm: a sample tells it. Where it
+    does not, a value under another key opens by chance, one of some 256 with binary
+    plaintext, and would be moved as garbage. Each such value comes with hundreds that
+    do not open, so all of them are tried, and none may fail that the operator does not
+    allow for: not even one that a run has listed, whose key may be another by now.
+
     Args:
         engine: of the run.
         rows: reads the table.
-        allowed: legacy values that may fail to open, in a format that nothing
-            authenticates.
+        allowed: values that may fail to open.
 
     """
 
@@ -38,98 +52,94 @@ class Trial:
         self._engine = engine
         self._rows = rows
         self._allowed = allowed
+        formats = rows.move.legacy
+        self._samples = any(one.is_authenticated for one in formats)
+        self._reads_all = any(not one.is_authenticated for one in formats)
 
-    def refusals(self) -> list[str]:
-        """Return why the run does not begin, for an error message.
+    def refusals(self) -> Iterator[str]:
+        """Return why the run does not begin, for an error message."""
+        if self._samples:
+            yield from self._sample()
+        if self._reads_all:
+            yield from self._unproven(self._pages())
 
-        Where a format authenticates, a wrong key does no harm: a sample tells it. Where
-        it does not, a value under another key opens by chance, one of some 256 with
-        binary plaintext, and would be moved as garbage. Each such value comes with
-        hundreds that do not open, so all of them are tried, and none may fail that the
-        operator does not know of.
+    def check(self, keys: Sequence[RowKey]) -> None:
+        """Try some rows, before their values are moved.
+
+        Raises:
+            PreflightError: more of them than allowed do not open.
+
         """
-        formats = self._rows.move.legacy
-        found = list(self._mostly_wrong()) if formats else []
-        if not found and any(not one.is_authenticated for one in formats):
-            found = list(self._partly_wrong())
-        return found
+        if not self._reads_all or not keys:
+            return
+        with self._engine.connect() as connection:
+            parts = range(0, len(keys), _PAGE)
+            pages = [
+                self._rows.read_keys(connection, keys[n : n + _PAGE]) for n in parts
+            ]
+        reasons = list(self._unproven(pages))
+        if reasons:
+            raise PreflightError(
+                f"{self._rows.name}: {'; '.join(reasons)}. Nothing was begun"
+            )
 
-    def _mostly_wrong(self) -> Iterator[str]:
+    def _sample(self) -> Iterator[str]:
+        """Try some rows; a few of a table that is almost moved prove nothing."""
         listed = listed_keys(self._engine, self._rows.name)
         found = self._rows.left(_SAMPLE + len(listed))
         with self._engine.connect() as connection:
             rows = [] if found is None else connection.execute(found).all()
-        batch = make_batch(rows, self._rows.move)
-        failed = {key_to_text(one.key) for one in batch.dead}
+        dead = make_batch(rows, self._rows.move).dead
+        failed = {key_to_text(one.key) for one in dead if one.error in _LEGACY}
         tried = len(rows) - len(failed & listed)
         failed -= listed
-        if len(failed) * 2 > tried:
+        if len(failed) > max(_MANY - 1, self._allowed) and len(failed) * 2 > tried:
             yield (
                 f"of {tried} rows that were tried, {len(failed)} have a legacy value "
                 "that does not open: look at the key, and at the options of the format"
             )
 
-    def _partly_wrong(self) -> Iterator[str]:
-        listed = listed_keys(self._engine, self._rows.name)
+    def _unproven(self, pages: Iterable[Sequence[Row]]) -> Iterator[str]:
         tried = failed = 0
         named: list[str] = []
-        for page in self._pages():
-            more, bad = self._failed(page, listed)
-            tried += more
-            failed += len(bad)
-            named += bad[: _NAMED - len(named)]
+        for page in pages:
+            for row in page:
+                more, bad = self._open(row)
+                tried += more
+                failed += bad
+                if bad and len(named) <= _NAMED:
+                    named.append(shown_key(tuple(row[: self._rows.width])))
         if failed > self._allowed:
-            rest = ", ..." if failed > _NAMED else ""
+            rest = ", ..." if len(named) > _NAMED else ""
             yield (
-                f"{failed} of {tried} rows have a legacy value that does not open "
-                f"({', '.join(named)}{rest}). Nothing authenticates the format: "
-                "if they are under another key, some of its values open by chance and "
-                "would be sealed as garbage. Look at the key and at the options of the "
-                "format; if these values are known to be damaged, allow for them: "
-                f"max_dead_letters={failed}, or --max-dead-letters {failed}"
+                f"{failed} of {tried} legacy values do not open (in the rows "
+                f"{', '.join(named[:_NAMED])}{rest}), and nothing authenticates their "
+                "format: if they are under another key, some of its values open by "
+                "chance and would be sealed as garbage. Look at the key and at the "
+                "options of the format; if these values are known to be damaged, allow "
+                f"for them: max_dead_letters={failed}, or --max-dead-letters {failed}, "
+                "at least"
             )
 
     def _pages(self) -> Iterator[Sequence[Row]]:
-        """Yield the rows that are left to move, in the order of their keys."""
-        rows, left = self._rows, self._rows.move.left
+        """Yield every row: one that is sealed already may be sealed anew."""
+        rows = self._rows
         cursor: RowKey | None = None
         with self._engine.connect() as connection:
-            while True:
-                found = rows.page(cursor, None).limit(_PAGE)
-                if left is not None:
-                    found = found.where(left(rows.values))
-                page = connection.execute(found).all()
+            while page := connection.execute(
+                rows.page(cursor, None).limit(_PAGE)
+            ).all():
                 connection.rollback()
-                if not page:
-                    return
                 yield page
                 cursor = tuple(page[-1][: rows.width])
 
-    def _failed(
-        self, rows: Sequence[Row], listed: Collection[str]
-    ) -> tuple[int, list[str]]:
-        """Return how many rows have a legacy value, and those where one fails.
-
-        Rows that a run has listed already are known to the operator.
-        """
-        tried = 0
-        failed: list[str] = []
-        for row in rows:
-            opens = self._opens(row)
-            key = tuple(row[: self._rows.width])
-            if opens is None or (not opens and key_to_text(key) in listed):
-                continue
-            tried += 1
-            if not opens:
-                failed.append(shown_key(key))
-        return tried, failed
-
-    def _opens(self, row: Row) -> bool | None:
-        """Tell whether the legacy values of a row open; ``None`` if it has none."""
-        found = None
+    def _open(self, row: Row) -> tuple[int, int]:
+        """Return how many unproven values a row has, and how many do not open."""
+        tried = failed = 0
         for change in self._rows.move.changes:
             try:
-                found = change.open_unproven(row) or found
+                tried += change.open_unproven(row)
             except (DecryptionError, EncodingError):
-                return False
-        return found
+                tried += 1
+                failed += 1
+        return tried, failed

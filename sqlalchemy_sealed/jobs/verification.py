@@ -83,7 +83,9 @@ def verify(
         else:
             continue
         # Not while it is handled: the error may quote a row.
-        raise shown(sealed.name, failed)
+        instead = shown(sealed.name, failed)
+        del failed  # a traceback may be kept with the variables of this call
+        raise instead
     return results
 
 

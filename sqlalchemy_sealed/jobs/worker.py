@@ -105,8 +105,11 @@ class Worker:
             except Exception as error:  # noqa: BLE001 - told apart below
                 failed = error
             # Not while it is handled: what is raised there remembers it, and it may
-            # hold values.
-            self._failed(failed)
+            # hold values. So may the variables of a call.
+            instead = self._failed(failed)
+            del failed
+            if instead is not None:
+                raise instead
 
     def _turn(self) -> RunRow | None:
         """Take one range; return the row of a run with nothing left to take."""
@@ -200,7 +203,8 @@ class Worker:
         else:
             self.run.ranges.release(self.owner)
 
-    def _failed(self, error: BaseException) -> None:
+    def _failed(self, error: BaseException) -> BaseException | None:
+        """Wait after an error that passes; return what is raised after another."""
         trouble = trouble_of(error)
         error = shown(self.run.table, error)
         # If the database is gone too, the lease ends by itself.
@@ -209,12 +213,13 @@ class Worker:
             self._note(error, trouble)
         self._failures += 1
         if trouble is None or self._failures > _ATTEMPTS:
-            raise error
+            return error
         if trouble is Trouble.TIMEOUT:
             self.pacer.halve()
         self.tally.forget()
         longest = min(_LONGEST_WAIT, 0.05 * 2**self._failures)
         self.pacer.sleep(random.uniform(0.0, longest))  # noqa: S311 - not for secrets
+        return None
 
     def _note(self, error: BaseException, trouble: Trouble | None) -> None:
         name = type(error).__name__

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
 from alembic.util import CommandError
@@ -406,3 +407,101 @@ def test_an_env_that_does_not_know_the_operations(project):
     )
     assert done.returncode == 1
     assert "Add this line to env.py: import alembic_ext" in done.stderr
+
+
+# Names, pools, uniqueness
+
+
+@pytest.mark.parametrize("name", ["100%", "a:b", "50%% of"])
+def test_a_column_of_any_name_is_swapped_there_and_back(project, name):
+    project.upgrade()
+    engine = project.engine(keyring=False)
+    with engine.begin() as connection:
+        quoted = connection.dialect.identifier_preparer.quote(name)
+        connection.exec_driver_sql(
+            f"ALTER TABLE patients RENAME COLUMN ssn TO {quoted}"
+        )
+    engine.dispose()
+    before = named(project, name)
+    project.revision(
+        "r2",
+        f'op.encrypt_column("patients", {name!r}, {SSN})',
+        f'op.decrypt_column("patients", {name!r}, {SSN})',
+    )
+    project.upgrade()
+    assert list(values(project, name).values()) == before
+    project.downgrade("r1")
+    assert named(project, name) == before
+
+
+def named(project, name):
+    engine = project.engine(keyring=False)
+    table = sa.table("patients", sa.column("id"), sa.column(name))
+    with engine.connect() as connection:
+        found = connection.execute(sa.select(table).order_by(table.c.id)).all()
+    engine.dispose()
+    return [row[1] for row in found]
+
+
+@pytest.mark.parametrize("database_url", ["postgresql", "mariadb"], indirect=True)
+def test_a_revision_that_has_failed_gives_its_lock_back(project):
+    project.upgrade()
+    engine = project.engine()
+    with pytest.raises(sa.exc.DBAPIError), engine.connect() as connection:
+        operations = Operations(MigrationContext.configure(connection))
+        with alone_with(operations, "patients", None):
+            connection.execute(text("SELECT * FROM there_is_no_such_table"))
+    # The connection is in the pool now, and another process comes.
+    other = project.engine()
+    with other.connect() as connection:
+        operations = Operations(MigrationContext.configure(connection))
+        with alone_with(operations, "patients", None):
+            pass
+    engine.dispose()
+    other.dispose()
+
+
+INDEXED = "EncryptedType(sa.String(60), index=BlindIndex(unique=True))"
+
+
+def test_what_a_unique_index_refuses_is_refused_before_the_plaintext_goes(project):
+    project.upgrade()
+    execute(project, "UPDATE patients SET ssn = 'once more' WHERE id IN (7, 130)")
+    before = plaintext(project)
+    project.revision(
+        "r2",
+        f'op.encrypt_column("patients", "ssn", {INDEXED})',
+        f'op.decrypt_column("patients", "ssn", {INDEXED})',
+    )
+    with pytest.raises(CommandError, match="equal in ssn_bidx are the rows 7 and 130"):
+        project.upgrade()
+    # The application of today goes on.
+    assert plaintext(project) == before
+    execute(project, "UPDATE patients SET ssn = 'another' WHERE id = 130")
+    after = plaintext(project)
+    project.upgrade()
+    assert values(project, "ssn") == {row[0]: row[1] for row in after}
+    assert "ssn_bidx" in names(project)
+    assert "ssn_moving" not in names(project)
+    project.downgrade("r1")
+    assert plaintext(project) == after
+
+
+def test_a_way_back_is_not_taken_for_the_one_before(project):
+    """A revision that was refused, and stamped by hand: nothing passes for done."""
+    project.revision(
+        "r2",
+        f'op.encrypt_column("patients", "ssn", {INDEXED})',
+        f'op.decrypt_column("patients", "ssn", {INDEXED})',
+    )
+    project.upgrade()
+    project.downgrade("r1")
+    execute(project, "UPDATE patients SET ssn = 'once more' WHERE id IN (7, 130)")
+    before = plaintext(project)
+    with pytest.raises(CommandError, match="7 and 130"):
+        project.upgrade()
+    command.stamp(project.config, "r2")
+    with pytest.raises(CommandError):
+        project.downgrade("r1")
+    assert plaintext(project) == before
+    assert project.version() == "r2"

@@ -117,9 +117,10 @@ class SealLegacy(_SealBeside):
     """Seals what another library has encrypted in one column into another."""
 
     def open_unproven(self, row: Row) -> bool:
-        """Open the legacy value, where there is no sealed value yet."""
+        """Open the legacy value, where it may be sealed: not over a sealed one."""
         raw, stored = row[self._plain_at], row[self._sealed_at]
-        if not self._values.has_unproven or raw is None or stored is not None:
+        is_kept = stored is not None and not self._source_wins
+        if not self._values.has_unproven or raw is None or is_kept:
             return False
         self._value(raw, row)
         return True
