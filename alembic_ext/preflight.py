@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -11,6 +10,7 @@ from alembic.operations import Operations
 from alembic.util import CommandError
 from sqlalchemy.engine.interfaces import ReflectedColumn
 
+from alembic_ext.attached import attached
 from alembic_ext.columnop import ValuesOp
 from alembic_ext.declared import of_field
 from alembic_ext.moving import is_offline, lend_engine
@@ -26,7 +26,6 @@ __all__ = ["check_in_place"]
 
 #: Rows that a message names.
 _NAMED: Final = 5
-_STRINGS: Final = re.compile(r"'(?:[^']|'')*'")
 _OTHERWISE: Final = 'Or seal it into another column: into="..."'
 
 
@@ -46,7 +45,7 @@ def check_in_place(operations: Operations, op: ValuesOp) -> None:
     reasons = [
         *_kind(found, op),
         *_indexes(connection, op),
-        *_checks(connection, op),
+        *attached(connection, op.table_name, op.column_name, op.schema),
     ]
     if isinstance(found["type"], sa.String):
         reasons += [*_cut(operations), *_lookalikes(operations, op)]
@@ -61,13 +60,6 @@ def check_in_place(operations: Operations, op: ValuesOp) -> None:
 def _kind(found: ReflectedColumn, op: ValuesOp) -> Iterator[str]:
     if op.type_.storage == "text" and not isinstance(found["type"], sa.String):
         yield f"it is no character column but {found['type']!r}"
-    default = found.get("default")
-    if default is not None and not default.upper().startswith("NULL"):
-        yield (
-            "it has a default in the database, which would be stored as plaintext: "
-            "op.alter_column(..., server_default=None) in an earlier revision, and "
-            "default= in the model"
-        )
 
 
 def _indexes(connection: sa.Connection, op: ValuesOp) -> Iterator[str]:
@@ -75,9 +67,6 @@ def _indexes(connection: sa.Connection, op: ValuesOp) -> Iterator[str]:
     name = op.column_name
     if name in inspector.get_pk_constraint(*place)["constrained_columns"]:
         yield "it is part of the primary key"
-    for key in inspector.get_foreign_keys(*place):
-        if name in key["constrained_columns"]:
-            yield f"the foreign key {key['name']} is on it, which ciphertext breaks"
     unique = {
         str(one["name"])
         for one in inspector.get_unique_constraints(*place)
@@ -98,38 +87,6 @@ def _indexes(connection: sa.Connection, op: ValuesOp) -> Iterator[str]:
             f"{one} makes it unique, and equal values have different envelopes: drop "
             "it in an earlier revision, and use index=BlindIndex(unique=True)"
         )
-
-
-def _checks(connection: sa.Connection, op: ValuesOp) -> Iterator[str]:
-    name = re.compile(rf"(?<!\w){re.escape(op.column_name)}(?!\w)", re.IGNORECASE)
-    for constraint, condition in _conditions(connection, op):
-        fence = str(constraint).startswith("sealed_fence_")
-        if not fence and name.search(_STRINGS.sub("", condition)):
-            yield (
-                f"the CHECK constraint {constraint} looks at it, and would see "
-                "ciphertext: drop it in an earlier revision"
-            )
-
-
-def _conditions(connection: sa.Connection, op: ValuesOp) -> list[tuple[Any, str]]:
-    if connection.dialect.name not in {"mysql", "mariadb"}:
-        inspector = sa.inspect(connection)
-        found = inspector.get_check_constraints(op.table_name, op.schema)
-        return [(one["name"], one["sqltext"]) for one in found]
-    # The dialect does not see those that belong to a column, which MODIFY drops.
-    rows = connection.execute(
-        sa.text(
-            "SELECT c.constraint_name, c.check_clause "
-            "FROM information_schema.check_constraints c "
-            "JOIN information_schema.table_constraints t "
-            "ON t.constraint_schema = c.constraint_schema "
-            "AND t.constraint_name = c.constraint_name "
-            "WHERE t.table_name = :name "
-            "AND t.table_schema = coalesce(:schema, database())"
-        ),
-        {"name": op.table_name, "schema": op.schema},
-    )
-    return [(row[0], row[1]) for row in rows]
 
 
 def _cut(operations: Operations) -> Iterator[str]:

@@ -15,6 +15,7 @@ from alembic.util import CommandError
 from sqlalchemy.types import TypeEngine
 
 from alembic_ext import state
+from alembic_ext.attached import attached
 from alembic_ext.batch import batch_alter
 from alembic_ext.columns import rename_column
 from alembic_ext.moving import is_offline
@@ -55,7 +56,7 @@ def swap(
     other = moving(column)
     kind = plain_type(operations, kind)
     known: Collection[str] = {column}
-    nullable = True
+    nullable, comment = True, None
     if not is_offline(operations):
         connection = operations.get_bind()
         known = stored = columns_of(connection, table, schema)
@@ -67,9 +68,11 @@ def swap(
         if other not in known and mark in state.recorded(connection, table, schema):
             return  # renamed already, and killed before the revision was written down
         nullable = stored[column]["nullable"]
+        comment = stored[column].get("comment")
         _check_indexes(operations, table, column, schema)
+        _check_attached(operations, table, column, schema)
     if other not in known:
-        new: sa.Column[Any] = sa.Column(other, kind, nullable=True)
+        new: sa.Column[Any] = sa.Column(other, kind, nullable=True, comment=comment)
         operations.add_column(table, new, schema=schema)
     fill(other)
     if not nullable:
@@ -120,4 +123,21 @@ def _check_indexes(
             f"{', '.join(sorted(names))} would go with it: drop it before "
             "(op.drop_plain_index), and create what is to stay after "
             "(op.create_plain_index). Nothing was changed"
+        )
+
+
+def _check_attached(
+    operations: Operations, table: str, column: str, schema: str | None
+) -> None:
+    """Refuse a column whose constraints or default would go with it without a word.
+
+    Raises:
+        CommandError: naming them.
+
+    """
+    reasons = list(attached(operations.get_bind(), table, column, schema))
+    if reasons:
+        raise CommandError(
+            f"{table}.{column} is replaced by another column, and what is attached to "
+            f"it would go without a word: {'; '.join(reasons)}. Nothing was changed"
         )

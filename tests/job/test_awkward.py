@@ -331,3 +331,24 @@ def test_rows_that_are_held_for_long_are_waited_for_between_passes(
     with engine.connect() as connection:
         sweeps = connection.scalar(text("SELECT sweep FROM sealed_runs"))
     assert 0 < sweeps < 7
+
+
+@POSTGRESQL
+def test_listed_rows_on_both_sides_of_the_largest_integer(engine, keyring):
+    """In one list, the driver's type of the first key would be that of all."""
+    table = sealed_table()
+    rows = [{"id": n, "name": f"v{n}"} for n in (10, 5_000_000_000)]
+    fill(engine, table, rows)
+    with engine.connect() as connection:
+        good = connection.execute(text("SELECT id, name FROM people")).all()
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE people SET name = 'damaged'"))
+    keyring.rotate()
+    [report] = Reencryption(engine, table).run()
+    assert report.counts.dead == 2
+    with engine.begin() as connection:
+        for key, name in good:
+            sql = text("UPDATE people SET name = :n WHERE id = :k")
+            connection.execute(sql, {"n": name, "k": key})
+    [report] = Reencryption(engine, table).retry_dead()
+    assert (report.counts.moved, report.counts.dead) == (2, 0)

@@ -505,3 +505,45 @@ def test_a_way_back_is_not_taken_for_the_one_before(project):
         project.downgrade("r1")
     assert plaintext(project) == before
     assert project.version() == "r2"
+
+
+ATTACHED = {
+    "of_kind": "ADD CONSTRAINT of_kind FOREIGN KEY (ssn) REFERENCES kinds (name)",
+    "CHECK constraint": "ADD CONSTRAINT short CHECK (length(ssn) < 50)",
+    "default": "ALTER COLUMN ssn SET DEFAULT 'none'",
+}
+
+
+@pytest.mark.parametrize("database_url", ["postgresql", "mariadb"], indirect=True)
+@pytest.mark.parametrize("what", ATTACHED)
+def test_what_is_attached_to_a_column_does_not_go_without_a_word(project, what):
+    project.upgrade()
+    execute(project, "CREATE TABLE kinds (name VARCHAR(60) PRIMARY KEY)")
+    execute(
+        project,
+        "INSERT INTO kinds SELECT DISTINCT ssn FROM patients WHERE ssn IS NOT NULL",
+    )
+    execute(project, f"ALTER TABLE patients {ATTACHED[what]}")
+    before = plaintext(project)
+    project.revision("r2", *UNDER_ITS_NAME)
+    with pytest.raises(CommandError, match=f"{what}.*Nothing was changed"):
+        project.upgrade()
+    assert plaintext(project) == before
+    assert names(project) == ["id", "ssn", "note"]
+
+
+@pytest.mark.parametrize("database_url", ["postgresql", "mariadb"], indirect=True)
+def test_a_comment_stays(project):
+    project.upgrade()
+    engine = project.engine(keyring=False)
+    with engine.begin() as connection:
+        operations = Operations(MigrationContext.configure(connection))
+        kind = {"existing_type": String(60), "comment": "as on the card"}
+        operations.alter_column("patients", "ssn", **kind)
+    project.revision("r2", *UNDER_ITS_NAME)
+    for turn in (project.upgrade, lambda: project.downgrade("r1")):
+        turn()
+        columns = sa.inspect(engine).get_columns("patients")
+        comments = {one["name"]: one["comment"] for one in columns}
+        assert comments["ssn"] == "as on the card"
+    engine.dispose()
