@@ -64,7 +64,9 @@ def compare(context: AutogenContext, upgrade: ops.UpgradeOps) -> PriorityDispatc
         found = inspector.get_columns(table.name, schema=table.schema)
         stored = {column["name"]: column["type"] for column in found}
         looks = partial(_looks_sealed, connection, table)
-        TableChanges(upgrade, table, known, stored, looks).apply()
+        unique = inspector.get_unique_constraints(table.name, schema=table.schema)
+        unnamed = [one["column_names"] for one in unique if one["name"] is None]
+        TableChanges(upgrade, table, known, stored, looks, unnamed).apply()
     upgrade.ops = [one for op in upgrade.ops for one in _fenced(connection, op)]
     return PriorityDispatchResult.CONTINUE
 

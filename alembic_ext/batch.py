@@ -6,7 +6,7 @@ CASCADE), triggers, and with them fences. And one that was killed leaves its cop
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,7 +20,10 @@ __all__ = ["batch_alter"]
 
 @contextmanager
 def batch_alter(
-    operations: Operations, table: str, schema: str | None
+    operations: Operations,
+    table: str,
+    schema: str | None,
+    naming: Mapping[str, str] | None = None,
 ) -> Iterator[BatchOperations]:
     """Alter a table in batch mode, and keep what hangs on it.
 
@@ -28,10 +31,14 @@ def batch_alter(
         operations: of the revision.
         table: the table.
         schema: of the table.
+        naming: names for constraints that have none, as of ``MetaData``.
 
     """
+    options: dict[str, Any] = {"schema": schema}
+    if naming is not None:
+        options["naming_convention"] = dict(naming)
     if is_offline(operations) or operations.impl.dialect.name != "sqlite":
-        with operations.batch_alter_table(table, schema=schema) as batch:
+        with operations.batch_alter_table(table, **options) as batch:
             yield batch
         return
     connection = operations.get_bind()
@@ -39,7 +46,7 @@ def batch_alter(
     triggers = _triggers(connection, table)
     with (
         _without_foreign_keys(operations),
-        operations.batch_alter_table(table, schema=schema) as batch,
+        operations.batch_alter_table(table, **options) as batch,
     ):
         yield batch
     for name, sql in triggers.items():

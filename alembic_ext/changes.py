@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -36,6 +36,7 @@ class TableChanges:
         recorded: declaration of each column that is known to be sealed.
         stored: type of each column in the database.
         looks_sealed: looks at a value of a column, if there is one.
+        unnamed: columns of each unique constraint of the database without a name.
 
     """
 
@@ -46,13 +47,14 @@ class TableChanges:
         recorded: Mapping[str, str],
         stored: Mapping[str, Any],
         looks_sealed: Callable[[str], bool | None],
+        unnamed: Sequence[Sequence[str]] = (),
     ) -> None:
         self._table = table
         self._recorded = dict(recorded)
         self._stored = stored
         self._looks_sealed = looks_sealed
         self._columns = {column.name: column for column in table.columns}
-        self._found = Found(upgrade, table)
+        self._found = Found(upgrade, table, unnamed)
         #: Names of columns that hold no plaintext.
         self._known = {n for n, one in recorded.items() if one != state.ON_ITS_WAY}
         self._first: list[ops.MigrateOperation] = []

@@ -39,6 +39,8 @@ class DecryptColumnOp(ValuesOp):
         schema: of the table.
         drop: whether the sealed column is dropped when every value is opened.
         strategy: that was asked for; ``None`` takes the one that fits.
+        nullable: whether the column for the plaintext may hold NULL.
+        source_wins: whether a plaintext that differs is written anew.
 
     """
 
@@ -54,9 +56,11 @@ class DecryptColumnOp(ValuesOp):
         drop: bool = False,
         strategy: Strategy | None = None,
         nullable: bool = True,
+        source_wins: bool = False,
     ) -> None:
         super().__init__(table_name, column_name, type_, into, schema, drop, strategy)
         self.nullable = nullable
+        self.source_wins = source_wins
 
     @classmethod
     def decrypt_column(
@@ -71,6 +75,7 @@ class DecryptColumnOp(ValuesOp):
         drop: bool = False,
         nullable: bool = True,
         strategy: Strategy | None = None,
+        source_wins: bool = False,
     ) -> None:
         """Open the values of a sealed column, into another one or under its name.
 
@@ -84,6 +89,9 @@ class DecryptColumnOp(ValuesOp):
             drop: drop the sealed column at the end.
             nullable: whether the column for the plaintext may hold NULL at the end.
             strategy: as of ``op.encrypt_column``.
+            source_wins: overwrite a plaintext of ``into`` that differs: it is out of
+                date where an application has written the sealed column only.
+                Otherwise it stops the revision, and both are left.
 
         Raises:
             CommandError: the strategy does not fit, or a value could not be opened;
@@ -91,7 +99,7 @@ class DecryptColumnOp(ValuesOp):
 
         """
         place = table_name, column_name, type_, into, schema, drop
-        operations.invoke(cls(*place, strategy, nullable))
+        operations.invoke(cls(*place, strategy, nullable, source_wins))
 
     def reverse(self) -> MigrateOperation:
         """Return the way back."""
@@ -126,7 +134,8 @@ def _decrypt_alone(operations: Operations, op: DecryptColumnOp) -> None:
         _under_its_name(operations, op)
         return
     _add_plain(operations, op)
-    decrypt_pair(operations, op, op.type_, op.into, op.column_name)
+    wins = op.source_wins
+    decrypt_pair(operations, op, op.type_, op.into, op.column_name, source_wins=wins)
     if not op.nullable:
         kind = plain_type(operations, op.type_.inner)
         with batch_alter(operations, op.table_name, op.schema) as batch:

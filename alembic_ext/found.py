@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from alembic.operations import ops
 
-from alembic_ext.plainindex import DropPlainIndexOp
+from alembic_ext.plainindex import DropPlainIndexOp, constraint_name
 from sqlalchemy_sealed import EncryptedType
 
 __all__ = ["Found", "column_of", "is_on", "terms_of"]
@@ -22,14 +22,22 @@ class Found:
     Args:
         upgrade: everything that autogenerate has found.
         table: of the model.
+        unnamed: columns of each unique constraint of the database without a name,
+            which Alembic passes over.
 
     Attributes:
         changed: whether one of them was taken.
 
     """
 
-    def __init__(self, upgrade: ops.UpgradeOps, table: sa.Table) -> None:
+    def __init__(
+        self,
+        upgrade: ops.UpgradeOps,
+        table: sa.Table,
+        unnamed: Sequence[Sequence[str]] = (),
+    ) -> None:
         self._upgrade = upgrade
+        self._unnamed = unnamed
         self._table = table
         self._ops: list[Any] = []
         self._at = len(upgrade.ops)
@@ -99,7 +107,14 @@ class Found:
         taken: list[Any] = [*indexes, *constraints]
         for op in taken:
             self.remove(op)
-        return [one for op in taken for one in self._plain(op)]
+        found = [one for op in taken for one in self._plain(op)]
+        table, schema = self._table.name, self._table.schema
+        for columns in self._unnamed:
+            if name in columns:
+                one = {"name": None, "column_names": columns}
+                place = constraint_name(table, one), table, columns
+                found.append(DropPlainIndexOp(*place, "unique constraint", schema))
+        return found
 
     def _plain(self, op: Any) -> list[ops.MigrateOperation]:
         """Return the drop of an index as one that can be applied twice."""

@@ -85,6 +85,7 @@ def decrypt_column(
     drop: bool = False,
     nullable: bool = True,
     strategy: Strategy | None = None,
+    source_wins: bool = False,
 ) -> None:
     """Open the values of a sealed column, into another one or under its name.
 
@@ -98,6 +99,9 @@ def decrypt_column(
         drop: drop the sealed column at the end.
         nullable: whether the column for the plaintext may hold NULL at the end.
         strategy: as of ``op.encrypt_column``.
+        source_wins: overwrite a plaintext of ``into`` that differs: it is out of
+            date where an application has written the sealed column only.
+            Otherwise it stops the revision, and both are left.
 
     Raises:
         CommandError: the strategy does not fit, or a value could not be opened;

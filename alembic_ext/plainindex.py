@@ -16,7 +16,12 @@ from alembic.operations import MigrateOperation, Operations
 from alembic_ext.batch import batch_alter
 from alembic_ext.moving import is_offline
 
-__all__ = ["CreatePlainIndexOp", "DropPlainIndexOp", "PlainIndexOp"]
+__all__ = [
+    "CreatePlainIndexOp",
+    "DropPlainIndexOp",
+    "PlainIndexOp",
+    "constraint_name",
+]
 
 _Kind = Literal["index", "unique index", "unique constraint"]
 
@@ -143,7 +148,8 @@ class CreatePlainIndexOp(PlainIndexOp):
 def _drop(operations: Operations, op: DropPlainIndexOp) -> None:
     indexes, constraints = _names(operations, op)
     if op.index_name in constraints and op.kind == "unique constraint":
-        with batch_alter(operations, op.table_name, op.schema) as batch:
+        naming = {"uq": "uq_%(table_name)s_%(column_0_N_name)s"}
+        with batch_alter(operations, op.table_name, op.schema, naming) as batch:
             batch.drop_constraint(op.index_name, type_="unique")
     elif op.index_name in indexes:
         operations.drop_index(op.index_name, table_name=op.table_name, schema=op.schema)
@@ -177,5 +183,11 @@ def _names(operations: Operations, op: PlainIndexOp) -> tuple[set[str], set[str]
     constraints = inspector.get_unique_constraints(op.table_name, schema=op.schema)
     return (
         {str(one["name"]) for one in indexes},
-        {str(one["name"]) for one in constraints},
+        {constraint_name(op.table_name, one) for one in constraints},
     )
+
+
+def constraint_name(table: str, constraint: Any) -> str:
+    """Return the name of a unique constraint, or that of one without, as in SQLite."""
+    names = constraint["column_names"]
+    return str(constraint["name"] or f"uq_{table}_{'_'.join(names)}")

@@ -164,7 +164,8 @@ def _legacy(one: LegacyFormat[Any], context: AutogenContext) -> str:
 
 @renderers.dispatch_for(DecryptColumnOp)
 def _decrypt(context: AutogenContext, op: DecryptColumnOp) -> str:
-    return _values(context, op, nullable=None if op.nullable else False)
+    nullable = None if op.nullable else False
+    return _values(context, op, nullable=nullable, source_wins=op.source_wins or None)
 
 
 def _values(context: AutogenContext, op: ValuesOp, **more: Any) -> str:

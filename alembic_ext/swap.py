@@ -19,6 +19,7 @@ from alembic_ext.attached import attached
 from alembic_ext.batch import batch_alter
 from alembic_ext.columns import rename_column
 from alembic_ext.moving import is_offline
+from alembic_ext.plainindex import constraint_name
 from alembic_ext.table import columns_of, plain_type
 
 __all__ = ["moving", "swap"]
@@ -116,7 +117,8 @@ def _check_indexes(
         *inspector.get_indexes(table, schema=schema),
         *inspector.get_unique_constraints(table, schema=schema),
     ]
-    names = {str(one["name"]) for one in found if column in one["column_names"]}
+    own = [one for one in found if column in one["column_names"]]
+    names = {constraint_name(table, one) for one in own}
     if names:
         raise CommandError(
             f"{table}.{column} is replaced by another column, and "

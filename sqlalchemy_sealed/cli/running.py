@@ -30,6 +30,7 @@ from sqlalchemy_sealed.jobs.vacuum import dead_tuples
 __all__ = ["JobCall", "run_job"]
 
 _ATTENTION: Final = 3
+_REFUSED: Final = 1
 #: EX_TEMPFAIL of sysexits.h: try again later.
 _INTERRUPTED: Final = 75
 _MANY_DEAD_TUPLES: Final = 10_000
@@ -70,7 +71,10 @@ def run_job(call: JobCall, running: Running) -> None:
             reports.append(serve_metrics(running.metrics_port))
         with call.open(_to_all(reports)) as (engine, job):
             if running.dry_run:
-                print_plans(job.plan(), running.as_json)
+                plans = job.plan()
+                print_plans(plans, running.as_json)
+                if any(plan.refusals for plan in plans):
+                    click.get_current_context().exit(_REFUSED)
                 return
             found = _run(call, job, running)
             advice = _vacuum_advice(engine, job)

@@ -124,6 +124,8 @@ class Mover:
 
     def _try_out(self) -> Preflight:
         found = self.preflight()
+        if not found.refusals:
+            found.refusals += self.trial.refusals()
         if self.leftovers.can_tell and not found.refusals:
             tried, dead = self.leftovers.sample()
             if dead:
@@ -132,8 +134,6 @@ class Mover:
                     f"{len(dead)} values of the first {tried} rows cannot be moved "
                     f"({why}): look at the keyring, and at sealed verify"
                 )
-        if not found.refusals:
-            found.refusals += self.trial.refusals()
         return found
 
     def try_rows(self, keys: Sequence[RowKey]) -> None:

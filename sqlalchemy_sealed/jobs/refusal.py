@@ -81,8 +81,9 @@ def _refused(table: str, cause: Any, equal: str = "") -> WriteRefusedError:
     if equal:
         return WriteRefusedError(
             f"{table}: the database refused a batch{where} ({name}, {code}), since "
-            f"values have to be unique: {equal}. Nothing of it was written; change one "
-            "of each pair, or declare the index without unique=True, and run again"
+            f"values have to be unique: {equal}. Nothing of it was written; change the "
+            "second of each pair, which is not moved yet, or declare the index without "
+            "unique=True, and run again. Later batches were not looked at"
         )
     return WriteRefusedError(
         f"{table}: the database refused a batch{where} ({name}, {code}). Nothing of it "

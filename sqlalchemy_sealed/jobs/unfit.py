@@ -34,6 +34,7 @@ def unfit(engine: Engine, move: Move) -> Iterator[str]:
             continue
         if engine.dialect.name != "sqlite":  # which keeps what it is given
             yield from _too_short(slot, kind, stored.get(slot.name))
+            yield from _other_form(slot, kind, stored.get(slot.name))
         if kind.suite is SuiteId.AES_256_SIV:
             continue
         for name in dict.fromkeys(
@@ -54,4 +55,13 @@ def _too_short(slot: Slot, kind: EncryptedType[Any], stored: Any) -> Iterator[st
         yield (
             f"{slot.name} holds {length} characters or bytes, and the shortest "
             f"envelope has {shortest}: widen it first, as op.encrypt_column does"
+        )
+
+
+def _other_form(slot: Slot, kind: EncryptedType[Any], stored: Any) -> Iterator[str]:
+    is_text = isinstance(stored, sa.String)
+    if stored is not None and is_text and kind.storage == "binary":
+        yield (
+            f"{slot.name} is a character column, and envelopes are bytes: declare "
+            'storage="text", or change the column by a revision (op.encrypt_column)'
         )

@@ -273,8 +273,8 @@ class Worker:
             raise TooManyDeadLettersError(
                 f"{self.run.table}: {dead} values could not be moved, "
                 f"more than the {self.max_dead} allowed; none of them was changed. "
-                "They are listed in sealed_dead_letters. If a key version is missing, "
-                "add it and run again"
+                "sealed reencrypt status --dead lists them, with the reasons. If a key "
+                "version is missing, add it and run again"
             )
         self.pacer.after(added.scanned, seconds)
 

@@ -48,7 +48,7 @@ def plaintext_columns(connection: Connection, sealed: SealedTable) -> Iterator[F
                 f"a revision that moves {name} has not ended: one of the two columns "
                 "holds plaintext",
                 Severity.FOUND,
-                by_hand("alembic upgrade head"),
+                by_hand("apply the revision again: alembic upgrade, or downgrade"),
             )
 
 

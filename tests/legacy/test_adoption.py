@@ -46,3 +46,18 @@ def test_the_plan_first(database_url):
     assert done.returncode == 0, done.stderr
     [plan] = json.loads(done.stdout)
     assert (plan["rows"], plan["left"]) == (ROWS, ROWS * 9 // 10)
+
+
+def test_a_plan_that_is_refused_is_told_by_the_exit_code(database_url):
+    fill(database_url, ROWS)
+    engine = create_engine(database_url)
+    with engine.begin() as connection:
+        where = "WHERE id IN (3, 4)"
+        connection.execute(
+            text(f"UPDATE {Person.__tablename__} SET naive = 'eA==' {where}")
+        )
+    engine.dispose()
+    done = move(database_url, KEYS, "--dry-run")
+    assert done.returncode == 1, done.stdout
+    assert "REFUSED" in done.stderr
+    assert "sealed verify" not in done.stderr

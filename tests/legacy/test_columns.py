@@ -509,3 +509,13 @@ def test_types_of_the_application_are_not_applied_twice(engine):
         assert connection.scalar(select(table.c.v)) == "Ada"
     small(Decryption, engine, table, {"v": "v"}).run()
     assert raw(engine) == ["Ada!"]
+
+
+@pytest.mark.parametrize("backend", ["postgresql", "mariadb"], indirect=True)
+def test_a_character_column_that_is_declared_as_bytes(engine):
+    column_of(engine, "read")
+    kind = EncryptedType(sa.String, legacy=FERNET)
+    key = Column("id", Integer, primary_key=True)
+    table = Table("people", MetaData(), key, Column("v", kind))
+    with pytest.raises(PreflightError, match='v is a character column.*storage="text"'):
+        small(Migration, engine, table).run()

@@ -16,7 +16,7 @@ from migrations.test_operations import CREATE, PLAIN, names, plaintext, sealed_v
 from sqlalchemy import Column, Index, Integer, MetaData, String, Table, event, text
 from sqlalchemy.engine import Engine
 
-from sqlalchemy_sealed import EncryptedType, Pace
+from sqlalchemy_sealed import BlindIndex, EncryptedType, Pace
 from sqlalchemy_sealed.jobs import steps
 from sqlalchemy_sealed.jobs.steps import Step
 
@@ -547,3 +547,67 @@ def test_a_comment_stays(project):
         comments = {one["name"]: one["comment"] for one in columns}
         assert comments["ssn"] == "as on the card"
     engine.dispose()
+
+
+def test_what_was_written_to_the_sealed_column_only_goes_back(project):
+    down = f'op.decrypt_column("patients", "ssn_encrypted", {SSN}, into="ssn"%s)'
+    up = f'op.encrypt_column("patients", "ssn", {SSN}, into="ssn_encrypted")'
+    project.revision("r2", up, down % "")
+    project.upgrade()
+    before = plaintext(project)
+    table = Table("patients", MetaData(), Column("id", Integer, primary_key=True))
+    table.append_column(Column("ssn_encrypted", EncryptedType(String(60))))
+    engine = project.engine()
+    with engine.begin() as connection:
+        changed = table.update().where(table.c.id == 7)
+        connection.execute(changed, {"ssn_encrypted": "newer"})
+    engine.dispose()
+    with pytest.raises(CommandError, match="1 values could not be moved"):
+        project.downgrade("r1")
+    assert plaintext(project) == before
+    [script] = project.env.parent.glob("versions/r2.py")
+    revision = script.read_text()
+    script.write_text(revision.replace('into="ssn")', 'into="ssn", source_wins=True)'))
+    project.downgrade("r1")
+    expected = [(n, "newer" if n == 7 else v, note) for n, v, note in before]
+    assert plaintext(project) == expected
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_unique_constraint_without_a_name(project, keyring):
+    """SQLite lets it go without one, and Alembic passes over it."""
+    project.upgrade()
+    execute(project, "DROP TABLE patients")
+    execute(
+        project,
+        "CREATE TABLE patients (id INTEGER NOT NULL, ssn VARCHAR(60), note TEXT, "
+        "PRIMARY KEY (id), UNIQUE (ssn))",
+    )
+    rows = [(n, f"secret {n}", "x") for n in range(1, 41)]
+    execute(project, f"INSERT INTO patients VALUES {str(rows)[1:-1]}")
+    metadata = MetaData()
+    Table(
+        "patients",
+        metadata,
+        Column("id", Integer, primary_key=True),
+        Column("ssn", EncryptedType(String(60), index=BlindIndex(unique=True))),
+        Column("note", sa.Text),
+    )
+    found = project.autogenerate(metadata, "r2")
+    assert "drop_plain_index('uq_patients_ssn', 'patients', ['ssn']" in found
+    project.upgrade()
+    assert values(project, "ssn") == {n: v for n, v, _ in rows}
+    project.downgrade("r1")
+    assert plaintext(project) == rows
+    with pytest.raises(sa.exc.IntegrityError):
+        execute(project, "INSERT INTO patients (id, ssn) VALUES (99, 'secret 1')")
+    # And in the contract of two columns.
+    project.revision(
+        "r3",
+        'op.drop_plain_index("uq_patients_ssn", "patients", ["ssn"], '
+        'kind="unique constraint")\nop.drop_column("patients", "ssn")',
+        "pass",
+    )
+    execute(project, "UPDATE alembic_version SET version_num = 'r2'")
+    project.upgrade()
+    assert names(project) == ["id", "note"]

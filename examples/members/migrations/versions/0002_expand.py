@@ -8,21 +8,20 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from sqlalchemy_sealed import BlindIndex, EncryptedType
+
 revision = "0002"
 down_revision = "0001"
 
-TERM = sa.LargeBinary().with_variant(sa.VARBINARY(32), "mysql", "mariadb")
+KIND = EncryptedType(sa.String(200), index=BlindIndex(normalize="email"))
 
 
 def upgrade() -> None:
-    op.add_column("members", sa.Column("email_encrypted", sa.LargeBinary))
-    op.add_column("members", sa.Column("email_encrypted_bidx", TERM))
-    op.create_index(
-        "ix_members_email_encrypted_bidx", "members", ["email_encrypted_bidx"]
-    )
+    column = sa.Column("email_encrypted", EncryptedType(sa.String(200)))
+    op.add_column("members", column)
+    op.create_blind_index("members", "email_encrypted", KIND)
 
 
 def downgrade() -> None:
-    op.drop_index("ix_members_email_encrypted_bidx", "members")
-    op.drop_column("members", "email_encrypted_bidx")
+    op.drop_blind_index("members", "email_encrypted", KIND)
     op.drop_column("members", "email_encrypted")

@@ -23,4 +23,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_seal_fence("members", "email_encrypted", KIND)
-    op.decrypt_column("members", "email_encrypted", KIND, into="email")
+    # What models/sealed.py has written meanwhile is in the sealed column only.
+    op.decrypt_column(
+        "members", "email_encrypted", KIND, into="email", source_wins=True
+    )
