@@ -11,6 +11,7 @@ from sqlalchemy_sealed.jobs.control import RunState
 from sqlalchemy_sealed.jobs.deadletters import ListedValue
 from sqlalchemy_sealed.jobs.job import Report
 from sqlalchemy_sealed.jobs.preflight import Preflight
+from sqlalchemy_sealed.jobs.rowkey import key_from_text, shown_key
 from sqlalchemy_sealed.jobs.verification import ColumnVerification
 from sqlalchemy_sealed.status import ColumnStatus
 
@@ -120,7 +121,7 @@ def print_letters(letters: Sequence[ListedValue]) -> None:
             [
                 letter.table,
                 letter.column,
-                letter.row_key,
+                shown_key(key_from_text(letter.row_key)),
                 letter.error,
                 ""
                 if letter.version is None
@@ -180,7 +181,8 @@ def print_verifications(results: Sequence[ColumnVerification], as_json: bool) ->
     )
     for result in results:
         for bad in result.examples:
-            talk(f"{result.table}.{result.column} {bad.row_key}: {bad.error}")
+            row = shown_key(key_from_text(bad.row_key))
+            talk(f"{result.table}.{result.column}, row {row}: {bad.error}")
 
 
 def _verification(result: ColumnVerification) -> dict[str, Any]:

@@ -183,7 +183,7 @@ def test_plaintext_and_damage_end_with_exit_code_3(sealed, database, key_file):
         "reencrypt": 3,
     }
     assert "NOT SEALED" in results["status"][1]
-    assert '[["i",4]]: NotSealedError' in results["verify"][2]
+    assert "row 4: NotSealedError" in results["verify"][2]
     everything = "".join(out + err for _, out, err in results.values())
     assert "TOPSECRET" not in everything
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -51,10 +52,11 @@ class Placed:
 
 def placed(pairs: Sequence[Pair]) -> list[Placed]:
     """Return pairs in the slots of a move: plaintext columns, then sealed ones."""
-    beside = [pair for pair in pairs if not pair.in_place]
+    beside = itertools.count()
+    first = sum(not pair.in_place for pair in pairs)
     return [
-        Placed(pair, n, None if pair.in_place else beside.index(pair))
-        for n, pair in enumerate(pairs, len(beside))
+        Placed(pair, n, None if pair.in_place else next(beside))
+        for n, pair in enumerate(pairs, first)
     ]
 
 
