@@ -43,9 +43,12 @@ def _checks(
     for constraint, condition in _conditions(connection, table, schema):
         fence = str(constraint).startswith("sealed_fence_")
         if not fence and name.search(_STRINGS.sub("", condition)):
+            what = "a CHECK constraint without a name"
+            if constraint:
+                what = f"the CHECK constraint {constraint}"
             yield (
-                f"the CHECK constraint {constraint} looks at it, and would see "
-                "ciphertext: drop it in an earlier revision"
+                f"{what} looks at it, and would see ciphertext: drop it in an earlier "
+                "revision"
             )
 
 

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from alembic.operations import BatchOperations, Operations
 
 from alembic_ext.moving import is_offline
+from alembic_ext.sqlitetable import check_copy
 
 __all__ = ["batch_alter"]
 
@@ -42,6 +43,7 @@ def batch_alter(
             yield batch
         return
     connection = operations.get_bind()
+    check_copy(operations, table)
     _drop_leftover(connection, table)
     triggers = _triggers(connection, table)
     with (

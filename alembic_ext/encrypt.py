@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from alembic.operations import MigrateOperation, Operations
+from alembic.util import CommandError
 
 from alembic_ext import state
 from alembic_ext.alone import alone_with
@@ -21,7 +22,8 @@ from alembic_ext.pair import encrypt_pair, is_done
 from alembic_ext.preflight import check_in_place
 from alembic_ext.strategy import Strategy
 from alembic_ext.swap import moving, swap
-from sqlalchemy_sealed import EncryptedType
+from alembic_ext.table import columns_of
+from sqlalchemy_sealed import BlindIndex, EncryptedType
 from sqlalchemy_sealed.former import Legacy, legacy_of
 
 __all__ = ["EncryptColumnOp"]
@@ -184,6 +186,7 @@ def _under_its_name(operations: Operations, op: EncryptColumnOp) -> None:
             create = CreateBlindIndexOp(op.table_name, op.column_name, kind, op.schema)
             operations.invoke(create)
         return
+    _check_terms(operations, op, index)
     # Terms are computed on the way: what they refuse is refused while the plaintext
     # is still in its place.
     own = replace(index, column=index.column_name(op.column_name, 1))
@@ -194,3 +197,26 @@ def _under_its_name(operations: Operations, op: EncryptColumnOp) -> None:
         encrypt_pair(operations, op, indexed, op.column_name, other, source_wins=True)
 
     swap(operations, *place, without, fill_both, op.column_name)
+
+
+def _check_terms(
+    operations: Operations, op: EncryptColumnOp, index: BlindIndex
+) -> None:
+    """Refuse a table with another column of the name of the index.
+
+    Raises:
+        CommandError: nothing was begun yet, so that it is none of ours.
+
+    """
+    connection = operations.get_bind()
+    known = columns_of(connection, op.table_name, op.schema)
+    recorded = state.recorded(connection, op.table_name, op.schema)
+    names = [index.column_name(op.column_name, v) for v in index.versions]
+    found = [name for name in names if name in known]
+    begun = moving(op.column_name) in known or op.column_name in recorded
+    if found and not begun:
+        raise CommandError(
+            f"{op.table_name} has a column {', '.join(found)} already, and it is no "
+            "index of ours: give the index another one, BlindIndex(column=...). "
+            "Nothing was changed"
+        )

@@ -13,7 +13,7 @@ from alembic.util import CommandError
 from sqlalchemy import Engine
 
 from sqlalchemy_sealed import Keyring, Pace
-from sqlalchemy_sealed.errors import KeyringNotBoundError, ReencryptionError
+from sqlalchemy_sealed.errors import KeyringNotBoundError, SealedError
 from sqlalchemy_sealed.jobs.beside import synchronous
 from sqlalchemy_sealed.jobs.job import Job, Report
 from sqlalchemy_sealed.jobs.progress import Progress
@@ -92,7 +92,7 @@ def _run(job: Job) -> Sequence[Report]:
     """Run a job; what ends it is told as Alembic tells errors, in a line."""
     try:
         return job.run()
-    except ReencryptionError as error:
+    except SealedError as error:
         reason = str(error)
     raise CommandError(reason)
 

@@ -12,9 +12,11 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 from alembic.operations import MigrateOperation, Operations
+from alembic.util import CommandError
 
 from alembic_ext.batch import batch_alter
 from alembic_ext.moving import is_offline
+from alembic_ext.sqlitetable import unique_columns
 
 __all__ = [
     "CreatePlainIndexOp",
@@ -153,6 +155,8 @@ def _drop(operations: Operations, op: DropPlainIndexOp) -> None:
             batch.drop_constraint(op.index_name, type_="unique")
     elif op.index_name in indexes:
         operations.drop_index(op.index_name, table_name=op.table_name, schema=op.schema)
+    else:
+        _check_seen(operations, op)
 
 
 @Operations.implementation_for(CreatePlainIndexOp)
@@ -185,6 +189,24 @@ def _names(operations: Operations, op: PlainIndexOp) -> tuple[set[str], set[str]
         {str(one["name"]) for one in indexes},
         {constraint_name(op.table_name, one) for one in constraints},
     )
+
+
+def _check_seen(operations: Operations, op: PlainIndexOp) -> None:
+    """Refuse a constraint of SQLite that is there, and that nothing here can drop.
+
+    Raises:
+        CommandError: it is in the column's own definition, in an unusual spelling.
+
+    """
+    if is_offline(operations):
+        return
+    connection = operations.get_bind()
+    if op.columns in unique_columns(connection, op.table_name):
+        raise CommandError(
+            f"{op.table_name} has a UNIQUE on {', '.join(op.columns)}, which "
+            "SQLAlchemy does not read from its CREATE TABLE: it cannot be dropped alone, "
+            "make the table anew without it, in a revision of your own"
+        )
 
 
 def constraint_name(table: str, constraint: Any) -> str:

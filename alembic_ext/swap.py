@@ -15,11 +15,13 @@ from alembic.util import CommandError
 from sqlalchemy.types import TypeEngine
 
 from alembic_ext import state
+from alembic_ext.arrived import has_arrived
 from alembic_ext.attached import attached
 from alembic_ext.batch import batch_alter
 from alembic_ext.columns import rename_column
 from alembic_ext.moving import is_offline
 from alembic_ext.plainindex import constraint_name
+from alembic_ext.sqlitetable import check_copy, hidden_indexes
 from alembic_ext.table import columns_of, plain_type
 
 __all__ = ["moving", "swap"]
@@ -55,7 +57,7 @@ def swap(
 
     """
     other = moving(column)
-    kind = plain_type(operations, kind)
+    wanted, kind = kind, plain_type(operations, kind)
     known: Collection[str] = {column}
     nullable, comment = True, None
     if not is_offline(operations):
@@ -66,12 +68,20 @@ def swap(
         if column not in known:
             rename_column(operations, table, other, column, schema)
             return
-        if other not in known and mark in state.recorded(connection, table, schema):
+        place = connection, table, schema
+        is_marked = mark in state.recorded(*place)
+        if (
+            other not in known
+            and is_marked
+            and has_arrived(*place, stored[column], wanted)
+        ):
             return  # renamed already, and killed before the revision was written down
         nullable = stored[column]["nullable"]
         comment = stored[column].get("comment")
         _check_indexes(operations, table, column, schema)
         _check_attached(operations, table, column, schema)
+        if not nullable:
+            check_copy(operations, table)
     if other not in known:
         new: sa.Column[Any] = sa.Column(other, kind, nullable=True, comment=comment)
         operations.add_column(table, new, schema=schema)
@@ -119,6 +129,7 @@ def _check_indexes(
     ]
     own = [one for one in found if column in one["column_names"]]
     names = {constraint_name(table, one) for one in own}
+    names |= hidden_indexes(operations.get_bind(), table, column)
     if names:
         raise CommandError(
             f"{table}.{column} is replaced by another column, and "

@@ -107,7 +107,10 @@ class Slot:
         if dialect.name == "postgresql" and isinstance(kind, sa.Numeric | sa.Float):
             # Its processors want to know what the server said: float8 or numeric.
             oid = 701 if isinstance(kind, sa.Float) else 1700
-        return kind.result_processor(dialect, oid) or _same
+        decode = kind.result_processor(dialect, oid) or _same
+        if dialect.name == "sqlite" and isinstance(kind, sa.Boolean):
+            return _exactly(decode, self.encoder(dialect))
+        return decode
 
     def encoder(self, dialect: Dialect) -> Callable[[Any], Any]:
         """Return the function from a plaintext to what the driver takes."""
@@ -117,6 +120,23 @@ class Slot:
 
 def _same(value: Any) -> Any:
     return value
+
+
+def _exactly(
+    decode: Callable[[Any], Any], encode: Callable[[Any], Any]
+) -> Callable[[Any], Any]:
+    """Return the function that refuses what the way there and back would change.
+
+    SQLite stores anything anywhere: a 7, or a text, among truth values.
+    """
+
+    def decoded_exactly(raw: Any) -> Any:
+        value = decode(raw)
+        if raw is not None and encode(value) != raw:
+            raise ValueError("no value of the declared type")
+        return value
+
+    return decoded_exactly
 
 
 def decoded(decode: Callable[[Any], Any], raw: Any, name: str) -> Any:

@@ -611,3 +611,136 @@ def test_a_unique_constraint_without_a_name(project, keyring):
     execute(project, "UPDATE alembic_version SET version_num = 'r2'")
     project.upgrade()
     assert names(project) == ["id", "note"]
+
+
+def test_a_way_that_was_gone_once_is_gone_again(project):
+    """What is remembered of it is a name, which may mean another column by now."""
+    project.upgrade()
+    before = plaintext(project)
+    kind = 'EncryptedType(sa.String(60), context="patients.ssn_encrypted")'
+    up = f'op.encrypt_column("patients", "ssn", {kind})'
+    down = f'op.decrypt_column("patients", "ssn", {kind})'
+    project.revision("r2", up, down)
+    project.revision("r3", down, "pass")
+    into = f'op.encrypt_column("patients", "ssn", {kind}, into="other", drop=True)'
+    renamed = f'op.rename_sealed_column("patients", "other", "ssn", {kind})'
+    project.revision("r4", f"{into}\n{renamed}", "pass")
+    project.revision("r5", down, "pass")
+    project.upgrade()
+    assert named(project, "ssn") == [row[1] for row in before]
+
+
+def test_a_table_that_was_made_anew_is_sealed_again(project):
+    up = f'op.encrypt_column("patients", "ssn", {INDEXED})'
+    project.revision("r2", up, "pass")
+    project.revision("r3", 'op.drop_table("patients")\n' + CREATE, "pass")
+    project.revision("r4", up, "pass")
+    project.upgrade("r3")
+    before = plaintext(project)
+    project.upgrade()
+    assert values(project, "ssn") == {row[0]: row[1] for row in before}
+    assert "ssn_bidx" in names(project)
+
+
+def test_a_column_of_the_name_of_an_index_is_not_touched(project):
+    project.upgrade()
+    execute(project, "ALTER TABLE patients ADD COLUMN ssn_bidx VARCHAR(60)")
+    execute(project, "UPDATE patients SET ssn_bidx = 'of the application'")
+    before = project.rows("SELECT ssn, ssn_bidx FROM patients ORDER BY id")
+    project.revision("r2", f'op.encrypt_column("patients", "ssn", {INDEXED})', "pass")
+    with pytest.raises(CommandError, match="has a column ssn_bidx already"):
+        project.upgrade()
+    assert project.rows("SELECT ssn, ssn_bidx FROM patients ORDER BY id") == before
+
+
+LOSSY = {
+    "AUTOINCREMENT": "id INTEGER PRIMARY KEY AUTOINCREMENT, ssn TEXT NOT NULL",
+    "a collation": "id INTEGER PRIMARY KEY, ssn TEXT NOT NULL, n TEXT COLLATE NOCASE",
+    "a CHECK without a name": "id INTEGER PRIMARY KEY, ssn TEXT NOT NULL, "
+    "n INT CHECK (n > 0), CONSTRAINT small CHECK (n < 9)",
+    "the index odd on an expression": "id INTEGER PRIMARY KEY, ssn TEXT NOT NULL, n",
+}
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("what", LOSSY)
+@pytest.mark.filterwarnings("ignore:Skipped unsupported reflection")
+def test_a_copy_of_a_table_loses_nothing_without_a_word(project, what):
+    project.upgrade()
+    execute(project, "DROP TABLE patients")
+    execute(project, f"CREATE TABLE patients ({LOSSY[what]})")
+    execute(project, "INSERT INTO patients (id, ssn) VALUES (1, 'x')")
+    if "index" in what:
+        execute(project, "CREATE INDEX odd ON patients (lower(n))")
+    query = "SELECT sql FROM sqlite_master WHERE tbl_name = 'patients'"
+    before = project.rows(query)
+    project.revision("r2", *UNDER_ITS_NAME)
+    with pytest.raises(CommandError, match=f"would lose {what}\\. Nothing"):
+        project.upgrade()
+    assert project.rows(query) == before
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "CREATE INDEX odd ON patients (lower(ssn))",
+        "CREATE INDEX odd ON patients (note) WHERE ssn IS NOT NULL",
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Skipped unsupported reflection")
+def test_an_index_that_reflection_does_not_see(project, sql):
+    project.upgrade()
+    execute(project, sql)
+    before = plaintext(project)
+    project.revision("r2", *UNDER_ITS_NAME)
+    with pytest.raises(CommandError, match="odd would go with it"):
+        project.upgrade()
+    assert plaintext(project) == before
+    assert names(project) == ["id", "ssn", "note"]
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_unique_constraint_that_reflection_does_not_see(project):
+    project.upgrade()
+    execute(project, "DROP TABLE patients")
+    execute(
+        project,
+        "CREATE TABLE patients (id INTEGER PRIMARY KEY, ssn varchar(60) unique, note)",
+    )
+    project.revision("r2", *UNDER_ITS_NAME)
+    with pytest.raises(CommandError, match="uq_patients_ssn would go with it"):
+        project.upgrade()
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_such_a_constraint_is_not_said_to_be_dropped(project):
+    project.upgrade()
+    execute(project, "DROP TABLE patients")
+    execute(
+        project,
+        "CREATE TABLE patients (id INTEGER PRIMARY KEY, ssn varchar(60) unique, note)",
+    )
+    project.revision(
+        "r2",
+        'op.drop_plain_index("uq_patients_ssn", "patients", ["ssn"], '
+        'kind="unique constraint")',
+        "pass",
+    )
+    with pytest.raises(CommandError, match="has a UNIQUE on ssn, which"):
+        project.upgrade()
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("value", ["7", "'0'", "'yes'"])
+def test_what_is_no_truth_value_is_none_afterwards(project, value):
+    project.upgrade()
+    execute(project, "DROP TABLE patients")
+    execute(project, "CREATE TABLE patients (id INTEGER PRIMARY KEY, ssn)")
+    execute(project, f"INSERT INTO patients VALUES (1, {value}), (2, 1), (3, 0)")
+    before = project.rows("SELECT * FROM patients")
+    kind = "EncryptedType(sa.Boolean)"
+    project.revision("r2", f'op.encrypt_column("patients", "ssn", {kind})', "pass")
+    with pytest.raises(CommandError, match="1 values could not be moved"):
+        project.upgrade()
+    assert project.rows("SELECT id, ssn FROM patients") == before
