@@ -204,8 +204,8 @@ def _check_seen(operations: Operations, op: PlainIndexOp) -> None:
     if op.columns in unique_columns(connection, op.table_name):
         raise CommandError(
             f"{op.table_name} has a UNIQUE on {', '.join(op.columns)}, which "
-            "SQLAlchemy does not read from its CREATE TABLE: it cannot be dropped alone, "
-            "make the table anew without it, in a revision of your own"
+            "SQLAlchemy does not read from its CREATE TABLE. It cannot be dropped "
+            "alone: make the table anew without it, in a revision of your own"
         )
 
 
