@@ -111,5 +111,4 @@ class Ledger:
             if row[target] is not PENDING
             and row[target] is not None
             and row[target] != row[source]
-            and not (self.shape.kind == "decrypt" and row[source] is None)
         }
