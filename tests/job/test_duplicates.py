@@ -109,4 +109,8 @@ def test_plaintext_that_is_to_be_unique_is_not_asked_for(engine, keyring, statem
     with pytest.raises(WriteRefusedError, match="refused a batch") as caught:
         Decryption(engine, table, {"plain": "name"}).run()
     assert "CANARY" not in "".join(traceback.format_exception(caught.value))
+    # Nor in what a crash reporter keeps of the calls.
+    for frame, _ in traceback.walk_tb(caught.value.__traceback__):
+        if "sqlalchemy_sealed" in frame.f_code.co_filename:
+            assert "CANARY" not in repr(frame.f_locals), frame
     assert not any("plain IN" in one for one in statements)

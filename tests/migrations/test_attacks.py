@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import traceback
 
 import pytest
 import sqlalchemy as sa
@@ -17,6 +18,7 @@ from sqlalchemy import Column, Index, Integer, MetaData, String, Table, event, t
 from sqlalchemy.engine import Engine
 
 from sqlalchemy_sealed import BlindIndex, EncryptedType, Pace
+from sqlalchemy_sealed.errors import SealedError
 from sqlalchemy_sealed.jobs import steps
 from sqlalchemy_sealed.jobs.steps import Step
 
@@ -744,3 +746,21 @@ def test_what_is_no_truth_value_is_none_afterwards(project, value):
     with pytest.raises(CommandError, match="1 values could not be moved"):
         project.upgrade()
     assert project.rows("SELECT id, ssn FROM patients") == before
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_text_that_is_no_text_is_not_shown_by_a_change_of_storage(project):
+    project.upgrade()
+    kind = 'EncryptedType(sa.String(60), storage="%s")'
+    text_form = kind % "text"
+    project.revision("r2", f'op.encrypt_column("patients", "ssn", {text_form})', "pass")
+    change = f'op.change_sealed_storage("patients", "ssn", {kind % "binary"})'
+    project.revision("r3", change, "pass")
+    project.upgrade("r2")
+    execute(
+        project,
+        "UPDATE patients SET ssn = CAST(x'43414e415259ff' AS TEXT) WHERE id = 7",
+    )
+    with pytest.raises(SealedError, match="not valid UTF-8") as caught:
+        project.upgrade()
+    assert "CANARY" not in "".join(traceback.format_exception(caught.value))
