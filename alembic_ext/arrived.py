@@ -9,8 +9,7 @@ from sqlalchemy.engine.interfaces import ReflectedColumn
 from sqlalchemy.types import TypeEngine
 
 from sqlalchemy_sealed import EncryptedType
-from sqlalchemy_sealed.envelope import SENTINEL, TEXT_PREFIX
-from sqlalchemy_sealed.jobs.literal import starts_with
+from sqlalchemy_sealed.jobs.literal import begins_sealed
 from sqlalchemy_sealed.jobs.slot import Form, Slot
 
 __all__ = ["has_arrived"]
@@ -46,8 +45,7 @@ def has_arrived(
     place = sa.Table(table, sa.MetaData(), own, schema=schema)
     form = Form.TEXT if is_text else Form.BYTES
     value = Slot(own, form, is_written=False).bytewise(own, connection.dialect)
-    begins = TEXT_PREFIX if is_text else bytes((SENTINEL,))
-    shape = starts_with(value, begins, connection.dialect)
+    shape = begins_sealed(value, is_text, connection.dialect)
     wrong = sa.and_(own.is_not(None), ~shape if is_sealed else shape)
     found = sa.select(sa.literal(1)).select_from(place).where(wrong).limit(1)
     return connection.execute(found).first() is None

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any
 
 import sqlalchemy as sa
 
+from alembic_ext.mention import mentions
 from alembic_ext.table import columns_of
 
 __all__ = ["attached"]
-
-_STRINGS: Final = re.compile(r"'(?:[^']|'')*'")
 
 
 def attached(
@@ -39,10 +37,9 @@ def attached(
 def _checks(
     connection: sa.Connection, table: str, column: str, schema: str | None
 ) -> Iterator[str]:
-    name = re.compile(rf"(?<!\w){re.escape(column)}(?!\w)", re.IGNORECASE)
     for constraint, condition in _conditions(connection, table, schema):
         fence = str(constraint).startswith("sealed_fence_")
-        if not fence and name.search(_STRINGS.sub("", condition)):
+        if not fence and mentions(condition, column):
             what = "a CHECK constraint without a name"
             if constraint:
                 what = f"the CHECK constraint {constraint}"

@@ -6,7 +6,7 @@ CASCADE), triggers, and with them fences. And one that was killed leaves its cop
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -24,7 +24,7 @@ def batch_alter(
     operations: Operations,
     table: str,
     schema: str | None,
-    naming: Mapping[str, str] | None = None,
+    naming: dict[str, str] | None = None,
 ) -> Iterator[BatchOperations]:
     """Alter a table in batch mode, and keep what hangs on it.
 
@@ -35,9 +35,7 @@ def batch_alter(
         naming: names for constraints that have none, as of ``MetaData``.
 
     """
-    options: dict[str, Any] = {"schema": schema}
-    if naming is not None:
-        options["naming_convention"] = dict(naming)
+    options: dict[str, Any] = {"schema": schema, "naming_convention": naming}
     if is_offline(operations) or operations.impl.dialect.name != "sqlite":
         with operations.batch_alter_table(table, **options) as batch:
             yield batch

@@ -13,6 +13,7 @@ from alembic_ext.moving import is_offline
 from alembic_ext.quoted import Quoted
 from alembic_ext.table import columns_of, quoted_table
 from sqlalchemy_sealed import EncryptedType
+from sqlalchemy_sealed.jobs.uniques import uniques
 
 __all__ = [
     "add_sealed",
@@ -71,10 +72,7 @@ def _make_unique(
 ) -> None:
     if not is_offline(operations):
         inspector = sa.inspect(operations.get_bind())
-        known = [
-            *inspector.get_unique_constraints(table, schema=schema),
-            *(i for i in inspector.get_indexes(table, schema=schema) if i["unique"]),
-        ]
+        known = uniques(inspector, table, schema)
         if any(one["column_names"] == [column] for one in known):
             return
     # SQLite has to copy the table for it.

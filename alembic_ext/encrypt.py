@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 from alembic.operations import MigrateOperation, Operations
@@ -176,27 +175,23 @@ def _under_its_name(operations: Operations, op: EncryptColumnOp) -> None:
         encrypt_pair(operations, op, whole, op.column_name, op.column_name)
         return
     without = pinned(kind, kind.context, index=False, legacy=op.legacy)
-    index = op.type_.index
-    if is_offline(operations) or index is None:
-        fill = partial(
-            encrypt_pair, operations, op, without, op.column_name, source_wins=True
-        )
-        swap(operations, *place, without, fill, op.column_name)
-        if index is not None:
-            create = CreateBlindIndexOp(op.table_name, op.column_name, kind, op.schema)
-            operations.invoke(create)
-        return
-    _check_terms(operations, op, index)
-    # Terms are computed on the way: what they refuse is refused while the plaintext
-    # is still in its place.
-    own = replace(index, column=index.column_name(op.column_name, 1))
-    indexed = pinned(kind, kind.context, own, legacy=op.legacy)
+    moved, index = without, op.type_.index
+    if index is not None and not is_offline(operations):
+        _check_terms(operations, op, index)
+        # Terms are computed on the way: what they refuse is refused while the
+        # plaintext is still in its place.
+        own = replace(index, column=index.column_name(op.column_name, 1))
+        moved = pinned(kind, kind.context, own, legacy=op.legacy)
 
-    def fill_both(other: str) -> None:
-        add_sealed(operations, op.table_name, other, indexed, op.schema)
-        encrypt_pair(operations, op, indexed, op.column_name, other, source_wins=True)
+    def fill(other: str) -> None:
+        if moved.index is not None:
+            add_sealed(operations, op.table_name, other, moved, op.schema)
+        encrypt_pair(operations, op, moved, op.column_name, other, source_wins=True)
 
-    swap(operations, *place, without, fill_both, op.column_name)
+    swap(operations, *place, without, fill, op.column_name)
+    if index is not None and moved.index is None:  # printed, and filled by a command
+        create = CreateBlindIndexOp(op.table_name, op.column_name, kind, op.schema)
+        operations.invoke(create)
 
 
 def _check_terms(

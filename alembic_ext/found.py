@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from alembic.operations import ops
 
-from alembic_ext.plainindex import DropPlainIndexOp, constraint_name
+from alembic_ext.plainindex import DropPlainIndexOp
+from alembic_ext.sqlitetable import unnamed
 from sqlalchemy_sealed import EncryptedType
 
 __all__ = ["Found", "column_of", "is_on", "terms_of"]
@@ -111,8 +112,7 @@ class Found:
         table, schema = self._table.name, self._table.schema
         for columns in self._unnamed:
             if name in columns:
-                one = {"name": None, "column_names": columns}
-                place = constraint_name(table, one), table, columns
+                place = unnamed(table, columns), table, columns
                 found.append(DropPlainIndexOp(*place, "unique constraint", schema))
         return found
 

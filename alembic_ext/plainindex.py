@@ -16,7 +16,7 @@ from alembic.util import CommandError
 
 from alembic_ext.batch import batch_alter
 from alembic_ext.moving import is_offline
-from alembic_ext.sqlitetable import unique_columns
+from alembic_ext.sqlitetable import UNNAMED, unique_columns, unnamed
 
 __all__ = [
     "CreatePlainIndexOp",
@@ -150,8 +150,7 @@ class CreatePlainIndexOp(PlainIndexOp):
 def _drop(operations: Operations, op: DropPlainIndexOp) -> None:
     indexes, constraints = _names(operations, op)
     if op.index_name in constraints and op.kind == "unique constraint":
-        naming = {"uq": "uq_%(table_name)s_%(column_0_N_name)s"}
-        with batch_alter(operations, op.table_name, op.schema, naming) as batch:
+        with batch_alter(operations, op.table_name, op.schema, UNNAMED) as batch:
             batch.drop_constraint(op.index_name, type_="unique")
     elif op.index_name in indexes:
         operations.drop_index(op.index_name, table_name=op.table_name, schema=op.schema)
@@ -211,5 +210,4 @@ def _check_seen(operations: Operations, op: PlainIndexOp) -> None:
 
 def constraint_name(table: str, constraint: Any) -> str:
     """Return the name of a unique constraint, or that of one without, as in SQLite."""
-    names = constraint["column_names"]
-    return str(constraint["name"] or f"uq_{table}_{'_'.join(names)}")
+    return str(constraint["name"] or unnamed(table, constraint["column_names"]))

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 import sqlalchemy as sa
 from alembic.operations import Operations
 from alembic.util import CommandError
 
-__all__ = ["check_copy", "hidden_indexes", "unique_columns"]
+from alembic_ext.mention import mentions, without_strings
 
-_STRINGS: Final = re.compile(r"'(?:[^']|'')*'")
+__all__ = ["UNNAMED", "check_copy", "hidden_indexes", "unique_columns", "unnamed"]
+
+#: How a unique constraint without a name is called, for Alembic and for us.
+UNNAMED: Final = {"uq": "uq_%(table_name)s_%(column_0_N_name)s"}
+
 #: What the copy of a table is made without, and how it is written.
 _LOST: Final = {
     "AUTOINCREMENT": re.compile(r"\bAUTOINCREMENT\b", re.IGNORECASE),
@@ -36,7 +41,7 @@ def check_copy(operations: Operations, table: str) -> None:
     connection = operations.get_bind()
     if connection.dialect.name != "sqlite":
         return
-    lost = list(_lost(connection, table))
+    lost = _lost(connection, table)
     if lost:
         raise CommandError(
             f"{table} has to be copied, since SQLite's ALTER TABLE knows less, and the "
@@ -52,7 +57,7 @@ def _lost(connection: sa.Connection, table: str) -> list[str]:
         sa.text("SELECT sql FROM sqlite_master WHERE type = 'table' AND name = :t"),
         {"t": table},
     ).scalar()
-    sql = _STRINGS.sub("''", str(found or ""))
+    sql = without_strings(str(found or ""))
     lost = [name for name, one in _LOST.items() if one.search(sql)]
     if len(_CHECK.findall(sql)) > len(_NAMED_CHECK.findall(sql)):
         lost.append("a CHECK without a name")
@@ -72,11 +77,10 @@ def hidden_indexes(connection: sa.Connection, table: str, column: str) -> set[st
     if connection.dialect.name != "sqlite":
         return set()
     found = {
-        f"uq_{table}_{'_'.join(names)}"
+        unnamed(table, names)
         for names in unique_columns(connection, table)
         if column in names
     }
-    word = re.compile(rf"(?<!\w){re.escape(column)}(?!\w)", re.IGNORECASE)
     rows = connection.execute(
         sa.text(
             "SELECT name, sql FROM sqlite_master WHERE tbl_name = :t "
@@ -85,9 +89,7 @@ def hidden_indexes(connection: sa.Connection, table: str, column: str) -> set[st
         {"t": table},
     )
     return found | {
-        name
-        for name, sql in rows
-        if word.search(_STRINGS.sub("''", sql.partition("(")[2]))
+        name for name, sql in rows if mentions(sql.partition("(")[2], column)
     }
 
 
@@ -101,3 +103,8 @@ def unique_columns(connection: sa.Connection, table: str) -> list[list[str]]:
     ).scalars()
     query = sa.text("SELECT name FROM pragma_index_info(:i) ORDER BY seqno")
     return [list(connection.scalars(query, {"i": name})) for name in names.all()]
+
+
+def unnamed(table: str, columns: Sequence[str]) -> str:
+    """Return what a unique constraint without a name is called, as UNNAMED says."""
+    return f"uq_{table}_{'_'.join(columns)}"

@@ -24,7 +24,7 @@ from alembic_ext.table import refuse_fences, table_of
 from sqlalchemy_sealed import EncryptedType
 from sqlalchemy_sealed.envelope import from_text, has_shape, to_text
 from sqlalchemy_sealed.jobs.readrows import beyond
-from sqlalchemy_sealed.jobs.refusal import shown
+from sqlalchemy_sealed.jobs.refusal import showing
 from sqlalchemy_sealed.jobs.rowkey import shown_key
 
 __all__ = ["ChangeSealedStorageOp"]
@@ -121,23 +121,12 @@ def _fill(operations: Operations, op: ChangeSealedStorageOp, other: str) -> None
         columns = {op.column_name: former, other: later}
         table = table_of(engine, op.table_name, op.schema, columns)
         for _ in range(_SWEEPS):
-            if not _swept(engine, table):
+            if not showing(table.fullname, partial(_sweep, engine, table)):
                 return
     raise CommandError(
         f"{op.table_name}.{op.column_name}: an application keeps writing it as it "
         "was. Stop what does, then apply the revision again: it goes on"
     )
-
-
-def _swept(engine: sa.Engine, table: sa.Table) -> int:
-    try:
-        return _sweep(engine, table)
-    except sa.exc.DBAPIError as error:
-        failed = error
-    # Not while it is handled: the error may quote a row.
-    instead = shown(table.fullname, failed)
-    del failed
-    raise instead
 
 
 def _sweep(engine: sa.Engine, table: sa.Table) -> int:

@@ -19,7 +19,6 @@ from sqlalchemy_sealed.closing import (
     migrating_columns,
 )
 from sqlalchemy_sealed.engine import protect, root_engine
-from sqlalchemy_sealed.envelope import SENTINEL, TEXT_PREFIX
 from sqlalchemy_sealed.errors import (
     ConfigurationError,
     PlaintextWarning,
@@ -29,7 +28,7 @@ from sqlalchemy_sealed.errors import (
 from sqlalchemy_sealed.jobs.beside import synchronous
 from sqlalchemy_sealed.jobs.job import Report
 from sqlalchemy_sealed.jobs.kinds.reencrypt import sealed_slot
-from sqlalchemy_sealed.jobs.literal import starts_with
+from sqlalchemy_sealed.jobs.literal import begins_sealed
 from sqlalchemy_sealed.jobs.migration import Migration
 from sqlalchemy_sealed.jobs.pace import Pace
 from sqlalchemy_sealed.scope import binding_of
@@ -218,7 +217,6 @@ def _holds_unsealed(connection: Connection, column: SealedColumn) -> bool:
         column.column.table.name, value, schema=column.column.table.schema
     )
     stored = sealed_slot(column, is_written=False).bytewise(value, dialect)
-    begins = TEXT_PREFIX if column.is_text else bytes((SENTINEL,))
-    left = and_(value.is_not(None), ~starts_with(stored, begins, dialect))
+    left = and_(value.is_not(None), ~begins_sealed(stored, column.is_text, dialect))
     one = select(literal(1)).select_from(table).where(left).limit(1)
     return connection.execute(one).first() is not None

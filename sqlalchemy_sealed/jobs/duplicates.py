@@ -11,6 +11,7 @@ from sqlalchemy_sealed.jobs.batch import Batch
 from sqlalchemy_sealed.jobs.portable import PortableRows
 from sqlalchemy_sealed.jobs.rowkey import RowKey, shown_key
 from sqlalchemy_sealed.jobs.slot import Form
+from sqlalchemy_sealed.jobs.uniques import uniques
 
 __all__ = ["duplicates"]
 
@@ -41,12 +42,8 @@ def _unique(engine: Engine, rows: PortableRows) -> list[int]:
 
     Plaintext is not looked for: it would be sent to the database once more.
     """
-    inspector: Any = inspect(engine)
-    place = rows.move.table.name, rows.move.table.schema
-    known = [
-        *inspector.get_unique_constraints(*place),
-        *(one for one in inspector.get_indexes(*place) if one["unique"]),
-    ]
+    table = rows.move.table
+    known = uniques(inspect(engine), table.name, table.schema)
     names = [one["column_names"] for one in known]
     slots = rows.move.slots
     return [

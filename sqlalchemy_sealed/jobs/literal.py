@@ -11,9 +11,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, Dialect, func, literal_column
 from sqlalchemy import types as sa
 
+from sqlalchemy_sealed.envelope import SENTINEL, TEXT_PREFIX
 from sqlalchemy_sealed.errors import ConfigurationError
 
-__all__ = ["header_literal", "header_sql", "starts_with"]
+__all__ = ["begins_sealed", "header_literal", "header_sql", "starts_with"]
 
 
 def header_sql(prefix: bytes | str, dialect: Dialect) -> str:
@@ -36,6 +37,13 @@ def starts_with(
         prefix, dialect
     )
     return found
+
+
+def begins_sealed(
+    value: ColumnElement[Any], is_text: bool, dialect: Dialect
+) -> ColumnElement[bool]:
+    """Return the condition that a value begins as every envelope does."""
+    return starts_with(value, TEXT_PREFIX if is_text else bytes((SENTINEL,)), dialect)
 
 
 def header_literal(prefix: bytes | str, dialect: Dialect) -> ColumnElement[Any]:

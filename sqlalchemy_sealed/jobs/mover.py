@@ -90,7 +90,7 @@ class Mover:
         self.run = Run(engine, move.identity)
         self.leftovers = Leftovers(engine, self.rows)
         allowed = options.max_dead_letters
-        self.trial = Trial(engine, self.rows, allowed or 0)
+        self.trial = Trial(engine, self.rows, self.leftovers, allowed or 0)
         self.tally = Tally(self.run, report)
         pacer = Pacer(
             options.pace,

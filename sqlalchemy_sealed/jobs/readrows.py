@@ -6,7 +6,7 @@ driver's own key values select the same row again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -84,6 +84,14 @@ class ReadRows:
         rows = connection.execute(self.page(after, upto).limit(limit)).all()
         connection.rollback()
         return rows
+
+    def pages(self, connection: Connection, limit: int) -> Iterator[Sequence[Any]]:
+        """Yield every row, page by page, in key order."""
+        cursor: RowKey | None = None
+        # In portable SQL: a faster way of a database has connections of its own.
+        while page := ReadRows.read(self, connection, cursor, None, limit):
+            yield page
+            cursor = tuple(page[-1][: self.width])
 
     def read_keys(self, connection: Connection, keys: Sequence[RowKey]) -> Any:
         """Read the rows with these keys, in key order."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import (
@@ -20,7 +21,9 @@ from sqlalchemy_sealed.jobs.batch import Batch
 from sqlalchemy_sealed.jobs.duplicates import duplicates
 from sqlalchemy_sealed.jobs.portable import PortableRows
 
-__all__ = ["refused", "shown"]
+__all__ = ["refused", "showing", "shown"]
+
+_T = TypeVar("_T")
 
 #: SQLSTATE of RAISE EXCEPTION in PL/pgSQL; the message is the application's.
 _RAISED: Final = "P0001"
@@ -58,6 +61,18 @@ def shown(table: str, error: BaseException) -> BaseException:
     if isinstance(error, StatementError):
         hide_parameters(error)
     return error
+
+
+def showing(table: str, turn: Callable[[], _T]) -> _T:
+    """Do something; raise what may be shown of an error, instead of it."""
+    try:
+        return turn()
+    except Exception as error:  # noqa: BLE001 - raised below
+        failed = error
+    # Not while it is handled: the error may quote a row.
+    instead = shown(table, failed)
+    del failed  # a traceback may be kept with the variables of this call
+    raise instead
 
 
 def _is_refusal(error: DBAPIError) -> bool:

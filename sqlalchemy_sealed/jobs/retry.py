@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import select
 
 from sqlalchemy_sealed.jobs.progress import Counts
-from sqlalchemy_sealed.jobs.refusal import shown
+from sqlalchemy_sealed.jobs.refusal import showing
 from sqlalchemy_sealed.jobs.rowkey import RowKey, key_from_text
 from sqlalchemy_sealed.jobs.tables import create_tables, runs
 
@@ -49,18 +50,9 @@ def retry_dead(mover: Mover) -> Counts | None:
     mover.try_rows(keys)
     total = Counts()
     for start in range(0, len(keys), _CHUNK):
-        done = _try(mover, keys[start : start + _CHUNK])
-        if isinstance(done, BaseException):
-            raise done
-        total += done
+        turn = partial(_retry, mover, keys[start : start + _CHUNK])
+        total += showing(run.table, turn)
     return total
-
-
-def _try(mover: Mover, keys: Sequence[RowKey]) -> Counts | BaseException:
-    try:
-        return _retry(mover, keys)
-    except Exception as error:  # noqa: BLE001 - raised by the caller
-        return shown(mover.run.table, error)
 
 
 def _retry(mover: Mover, keys: Sequence[RowKey]) -> Counts:

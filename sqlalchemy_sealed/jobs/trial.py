@@ -14,8 +14,8 @@ from sqlalchemy_sealed.errors import (
     NotSealedError,
     PreflightError,
 )
-from sqlalchemy_sealed.jobs.batch import make_batch
 from sqlalchemy_sealed.jobs.deadletters import listed_keys
+from sqlalchemy_sealed.jobs.leftovers import Leftovers
 from sqlalchemy_sealed.jobs.move import Row
 from sqlalchemy_sealed.jobs.portable import PortableRows
 from sqlalchemy_sealed.jobs.rowkey import RowKey, key_to_text, shown_key
@@ -44,13 +44,17 @@ class Trial:
     Args:
         engine: of the run.
         rows: reads the table.
+        leftovers: its rows that are left to move.
         allowed: values that may fail to open.
 
     """
 
-    def __init__(self, engine: Engine, rows: PortableRows, allowed: int) -> None:
+    def __init__(
+        self, engine: Engine, rows: PortableRows, leftovers: Leftovers, allowed: int
+    ) -> None:
         self._engine = engine
         self._rows = rows
+        self._leftovers = leftovers
         self._allowed = allowed
         formats = rows.move.legacy
         self._samples = any(one.is_authenticated for one in formats)
@@ -61,7 +65,9 @@ class Trial:
         if self._samples:
             yield from self._sample()
         if self._reads_all:
-            yield from self._unproven(self._pages())
+            # Every row: one that is sealed already may be sealed anew.
+            with self._engine.connect() as connection:
+                yield from self._unproven(self._rows.pages(connection, _PAGE))
 
     def check(self, keys: Sequence[RowKey]) -> None:
         """Try some rows, before their values are moved.
@@ -86,12 +92,9 @@ class Trial:
     def _sample(self) -> Iterator[str]:
         """Try some rows; a few of a table that is almost moved prove nothing."""
         listed = listed_keys(self._engine, self._rows.name)
-        found = self._rows.left(_SAMPLE + len(listed))
-        with self._engine.connect() as connection:
-            rows = [] if found is None else connection.execute(found).all()
-        dead = make_batch(rows, self._rows.move).dead
+        tried, dead = self._leftovers.sample(_SAMPLE + len(listed))
         failed = {key_to_text(one.key) for one in dead if one.error in _LEGACY}
-        tried = len(rows) - len(failed & listed)
+        tried -= len(failed & listed)
         failed -= listed
         if len(failed) > max(_MANY - 1, self._allowed) and len(failed) * 2 > tried:
             yield (
@@ -120,18 +123,6 @@ class Trial:
                 f"for them: max_dead_letters={failed}, or --max-dead-letters {failed}, "
                 "at least"
             )
-
-    def _pages(self) -> Iterator[Sequence[Row]]:
-        """Yield every row: one that is sealed already may be sealed anew."""
-        rows = self._rows
-        cursor: RowKey | None = None
-        with self._engine.connect() as connection:
-            while page := connection.execute(
-                rows.page(cursor, None).limit(_PAGE)
-            ).all():
-                connection.rollback()
-                yield page
-                cursor = tuple(page[-1][: rows.width])
 
     def _open(self, row: Row) -> tuple[int, int]:
         """Return how many unproven values a row has, and how many do not open."""

@@ -11,6 +11,7 @@ from sqlalchemy import types as sa
 from sqlalchemy_sealed.envelope import SuiteId
 from sqlalchemy_sealed.jobs.move import Move
 from sqlalchemy_sealed.jobs.slot import Slot
+from sqlalchemy_sealed.jobs.uniques import uniques
 from sqlalchemy_sealed.types import EncryptedType
 
 __all__ = ["unfit"]
@@ -24,10 +25,7 @@ def unfit(engine: Engine, move: Move) -> Iterator[str]:
     inspector: Any = inspect(engine)
     place = {"table_name": move.table.name, "schema": move.table.schema}
     stored = {one["name"]: one["type"] for one in inspector.get_columns(**place)}
-    unique = [
-        *inspector.get_unique_constraints(**place),
-        *(one for one in inspector.get_indexes(**place) if one["unique"]),
-    ]
+    unique = uniques(inspector, move.table.name, move.table.schema)
     for slot in (move.slots[n] for n in move.written):
         kind = slot.column.type
         if not isinstance(kind, EncryptedType):

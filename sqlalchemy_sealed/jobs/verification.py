@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import DBAPIError
 
 from sqlalchemy_sealed.errors import DecryptionError
 from sqlalchemy_sealed.jobs.kinds.reencrypt import reencrypt, values_of
 from sqlalchemy_sealed.jobs.move import Row
-from sqlalchemy_sealed.jobs.refusal import shown
+from sqlalchemy_sealed.jobs.refusal import showing
 from sqlalchemy_sealed.jobs.rowkey import RowKey, key_to_text
 from sqlalchemy_sealed.jobs.rows import reading_rows_of
 from sqlalchemy_sealed.jobs.values import ColumnValues
@@ -76,16 +76,8 @@ def verify(
     """
     results: list[ColumnVerification] = []
     for sealed in sealed_tables(target):
-        try:
-            results += _verify_table(engine, sealed, on_rows)
-        except DBAPIError as error:
-            failed = error
-        else:
-            continue
-        # Not while it is handled: the error may quote a row.
-        instead = shown(sealed.name, failed)
-        del failed  # a traceback may be kept with the variables of this call
-        raise instead
+        turn = partial(_verify_table, engine, sealed, on_rows)
+        results += showing(sealed.name, turn)
     return results
 
 
@@ -96,16 +88,14 @@ def _verify_table(
     rows = reading_rows_of(engine, move)
     columns = [values_of(engine, sealed, c, move.slots) for c in sealed.columns]
     results = [ColumnVerification(sealed.name, c.name) for c in sealed.columns]
-    cursor: RowKey | None = None
     seen = 0
     with engine.connect() as connection:
-        while page := rows.read(connection, cursor, None, _PAGE):
+        for page in rows.pages(connection, _PAGE):
             for row in page:
                 key = tuple(row[: rows.width])
                 for position, column in enumerate(columns, rows.width):
                     result = results[position - rows.width]
                     _verify_value(result, key, column, row[position], row)
-            cursor = tuple(page[-1][: rows.width])
             seen += len(page)
             on_rows(sealed.name, seen)
     return results

@@ -18,6 +18,13 @@ KEY = Key(1, bytes(range(32)))
 KEYS = f"active=1 {KEY.to_text()}"
 
 
+def damage(url, change):
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text(f"UPDATE {Person.__tablename__} {change}"))
+    engine.dispose()
+
+
 def test_one_command_moves_what_sqlalchemy_utils_has_written(database_url):
     fill(database_url, ROWS)
     done = move(database_url, KEYS, "--full-speed", "--json")
@@ -29,12 +36,7 @@ def test_one_command_moves_what_sqlalchemy_utils_has_written(database_url):
 
 def test_what_does_not_open_is_told_by_the_exit_code(database_url):
     fill(database_url, ROWS)
-    engine = create_engine(database_url)
-    with engine.begin() as connection:
-        connection.execute(
-            text(f"UPDATE {Person.__tablename__} SET fernet = 'gAAAAA' WHERE id = 3")
-        )
-    engine.dispose()
+    damage(database_url, "SET fernet = 'gAAAAA' WHERE id = 3")
     done = move(database_url, KEYS, "--full-speed")
     assert done.returncode == 3, done.stderr
     assert "could not be moved" in done.stderr
@@ -50,13 +52,7 @@ def test_the_plan_first(database_url):
 
 def test_a_plan_that_is_refused_is_told_by_the_exit_code(database_url):
     fill(database_url, ROWS)
-    engine = create_engine(database_url)
-    with engine.begin() as connection:
-        where = "WHERE id IN (3, 4)"
-        connection.execute(
-            text(f"UPDATE {Person.__tablename__} SET naive = 'eA==' {where}")
-        )
-    engine.dispose()
+    damage(database_url, "SET naive = 'eA==' WHERE id IN (3, 4)")
     done = move(database_url, KEYS, "--dry-run")
     assert done.returncode == 1, done.stdout
     assert "REFUSED" in done.stderr

@@ -16,6 +16,7 @@ from sqlalchemy_sealed.errors import EncodingError, MismatchError
 from sqlalchemy_sealed.jobs.identity import Kind
 from sqlalchemy_sealed.jobs.kinds.pair import Placed, pairs_of, placed
 from sqlalchemy_sealed.jobs.kinds.reencrypt import sealed_slot, values_of
+from sqlalchemy_sealed.jobs.kinds.whereitis import ChangeWhereItIs
 from sqlalchemy_sealed.jobs.literal import starts_with
 from sqlalchemy_sealed.jobs.move import Change, Left, Move, Row, value_position
 from sqlalchemy_sealed.jobs.slot import Form, Slot, decoded
@@ -68,14 +69,8 @@ class Unseal(Change):
         return value if after is None else after(value)
 
 
-class UnsealInPlace(Change):
+class UnsealInPlace(ChangeWhereItIs):
     """Opens the value of a character column where it is."""
-
-    def __init__(self, values: ColumnValues, width: int, slot: int) -> None:
-        self.name = values.name
-        self.slot = slot
-        self._values = values
-        self._at = width + slot
 
     def apply(self, row: Row, new: list[Any]) -> bool:
         """Open the value, unless it is plaintext again."""

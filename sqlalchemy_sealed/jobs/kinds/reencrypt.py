@@ -10,8 +10,9 @@ from sqlalchemy import ColumnElement, Engine, or_
 from sqlalchemy_sealed.envelope import to_text
 from sqlalchemy_sealed.fastcolumn import ColumnResealer
 from sqlalchemy_sealed.jobs.identity import Kind
+from sqlalchemy_sealed.jobs.kinds.whereitis import ChangeWhereItIs
 from sqlalchemy_sealed.jobs.literal import starts_with
-from sqlalchemy_sealed.jobs.move import Change, Left, Move, Row, tenant_position
+from sqlalchemy_sealed.jobs.move import Left, Move, Row, tenant_position
 from sqlalchemy_sealed.jobs.slot import Form, Slot
 from sqlalchemy_sealed.jobs.values import ColumnValues
 from sqlalchemy_sealed.scope import binding_of
@@ -20,14 +21,8 @@ from sqlalchemy_sealed.targets import SealedColumn, SealedTable
 __all__ = ["other_header", "reencrypt", "sealed_slot", "values_of"]
 
 
-class Reseal(Change):
+class Reseal(ChangeWhereItIs):
     """Seals the value of one column anew, unless it is under the active key."""
-
-    def __init__(self, values: ColumnValues, width: int, slot: int) -> None:
-        self.name = values.name
-        self.slot = slot
-        self._values = values
-        self._at = width + slot
 
     def apply(self, row: Row, new: list[Any]) -> bool:
         """Seal the value anew."""

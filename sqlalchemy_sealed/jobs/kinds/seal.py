@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy_sealed.cipher import Stored
 from sqlalchemy_sealed.errors import MismatchError
 from sqlalchemy_sealed.jobs.kinds.fillindex import TermFiller
+from sqlalchemy_sealed.jobs.kinds.whereitis import ChangeWhereItIs
 from sqlalchemy_sealed.jobs.move import Change, Row
 from sqlalchemy_sealed.jobs.slot import decoded
 from sqlalchemy_sealed.jobs.values import ColumnValues
@@ -17,10 +19,11 @@ from sqlalchemy_sealed.unsealed import is_unsealed
 __all__ = ["SealAndIndex", "SealInPlace", "SealLegacy", "SealPlaintext"]
 
 
+@dataclass(eq=False)
 class _SealBeside(Change):
     """Seals the value of one column into another.
 
-    Args:
+    Attributes:
         values: of the sealed column.
         plain_at: where a row has the value that is sealed.
         width: columns of the primary key.
@@ -29,31 +32,26 @@ class _SealBeside(Change):
 
     """
 
-    def __init__(
-        self,
-        values: ColumnValues,
-        plain_at: int,
-        width: int,
-        slot: int,
-        source_wins: bool,
-    ) -> None:
-        self.name = values.name
-        self.slot = slot
-        self._source_wins = source_wins
-        self._values = values
-        self._plain_at = plain_at
-        self._sealed_at = width + slot
+    values: ColumnValues
+    plain_at: int
+    width: int
+    slot: int
+    source_wins: bool
+
+    def __post_init__(self) -> None:
+        self.name = self.values.name
+        self._sealed_at = self.width + self.slot
 
     def apply(self, row: Row, new: list[Any]) -> bool:
         """Seal the value, where there is no sealed one yet."""
-        raw, stored = row[self._plain_at], row[self._sealed_at]
+        raw, stored = row[self.plain_at], row[self._sealed_at]
         if stored is None and raw is None:
             return False
         value = None if raw is None else self._value(raw, row)
         differs = stored is None or raw is None
         if not differs and self._opened(stored, row) != value:
             differs = True
-        if differs and (stored is None or self._source_wins):
+        if differs and (stored is None or self.source_wins):
             new[self.slot] = None if raw is None else self._sealed(value, row)
             return True
         if differs:
@@ -61,7 +59,7 @@ class _SealBeside(Change):
                 f"{self.name}: the value and the sealed one beside it differ; both "
                 "were left alone"
             )
-        return self._values.reseal_into(new, self.slot, stored, row)
+        return self.values.reseal_into(new, self.slot, stored, row)
 
     @abstractmethod
     def _value(self, raw: Any, row: Row) -> Any:
@@ -76,41 +74,27 @@ class _SealBeside(Change):
         """Return the sealed form."""
 
 
+@dataclass(eq=False)
 class SealPlaintext(_SealBeside):
     """Seals the plaintext of one column into another.
 
-    Args:
-        values: of the sealed column.
-        plain_at: where a row has the driver's value of the plaintext.
-        width: columns of the primary key.
-        slot: the sealed column.
-        source_wins: whether a sealed value that differs is sealed anew.
-        decode: from the driver's value to the application's.
+    Attributes:
+        decode: from the driver's value of the plaintext to the application's.
 
     """
 
-    def __init__(
-        self,
-        values: ColumnValues,
-        plain_at: int,
-        width: int,
-        slot: int,
-        source_wins: bool,
-        decode: Callable[[Any], Any],
-    ) -> None:
-        super().__init__(values, plain_at, width, slot, source_wins)
-        self._decode = decode
+    decode: Callable[[Any], Any]
 
     def _value(self, raw: Any, row: Row) -> Any:
         del row
-        value = decoded(self._decode, raw, self.name)
-        return value if self._values.before is None else self._values.before(value)
+        value = decoded(self.decode, raw, self.name)
+        return value if self.values.before is None else self.values.before(value)
 
     def _opened(self, stored: Any, row: Row) -> Any:
-        return self._values.open_in(stored, row)
+        return self.values.open_in(stored, row)
 
     def _sealed(self, value: Any, row: Row) -> Stored:
-        return self._values.seal_in(value, row)
+        return self.values.seal_in(value, row)
 
 
 class SealLegacy(_SealBeside):
@@ -118,31 +102,25 @@ class SealLegacy(_SealBeside):
 
     def open_unproven(self, row: Row) -> bool:
         """Open the legacy value, where it may be sealed: not over a sealed one."""
-        raw, stored = row[self._plain_at], row[self._sealed_at]
-        is_kept = stored is not None and not self._source_wins
-        if not self._values.has_unproven or raw is None or is_kept:
+        raw, stored = row[self.plain_at], row[self._sealed_at]
+        is_kept = stored is not None and not self.source_wins
+        if not self.values.has_unproven or raw is None or is_kept:
             return False
         self._value(raw, row)
         return True
 
     def _value(self, raw: Any, row: Row) -> Any:
-        return self._values.migrated(raw, row)
+        return self.values.migrated(raw, row)
 
     def _opened(self, stored: Any, row: Row) -> Any:
-        return self._values.canonical(stored, row)
+        return self.values.canonical(stored, row)
 
     def _sealed(self, value: Any, row: Row) -> Stored:
-        return self._values.seal_bytes_in(value, row)
+        return self.values.seal_bytes_in(value, row)
 
 
-class SealInPlace(Change):
+class SealInPlace(ChangeWhereItIs):
     """Seals the plaintext or legacy value of a column where it is."""
-
-    def __init__(self, values: ColumnValues, width: int, slot: int) -> None:
-        self.name = values.name
-        self.slot = slot
-        self._values = values
-        self._at = width + slot
 
     def apply(self, row: Row, new: list[Any]) -> bool:
         """Seal the value, unless it is an envelope of this column."""
